@@ -1,0 +1,48 @@
+# A room is one static library made of every .cc below its folder, except parts that an option leaves
+# out. Foreign libraries are linked where their one folder is.
+function(sequela_room name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/cuda/|/nccl/")
+  if(NOT SEQUELA_WITH_ARROW)
+    list(FILTER sources EXCLUDE REGEX "/arrow/")
+  endif()
+  if(NOT SEQUELA_WITH_MPI)
+    list(FILTER sources EXCLUDE REGEX "/mpi/")
+  endif()
+  if(NOT sources)
+    file(WRITE ${CMAKE_BINARY_DIR}/${name}_empty.cc "")
+    set(sources ${CMAKE_BINARY_DIR}/${name}_empty.cc)
+  endif()
+  add_library(sequela_${name} STATIC ${sources})
+  target_link_libraries(sequela_${name} PRIVATE sequela_flags)
+  cmake_language(CALL sequela_link_${name})
+endfunction()
+
+function(sequela_link_kernels)
+  target_link_libraries(sequela_kernels PUBLIC fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
+                        PRIVATE sequela_dnnl sequela_hwy)
+endfunction()
+
+function(sequela_link_runtime)
+  target_link_libraries(sequela_runtime PUBLIC sequela_kernels
+                        PRIVATE spdlog::spdlog nlohmann_json::nlohmann_json)
+  if(SEQUELA_WITH_MPI)
+    target_link_libraries(sequela_runtime PRIVATE MPI::MPI_C)
+    target_compile_definitions(sequela_runtime PUBLIC SEQUELA_WITH_MPI=1)
+  endif()
+endfunction()
+
+function(sequela_link_dataio)
+  target_link_libraries(sequela_dataio PUBLIC sequela_kernels
+                        PRIVATE nlohmann_json::nlohmann_json PkgConfig::HDF5 PkgConfig::PCRE2
+                                yaml-cpp)
+  if(SEQUELA_WITH_ARROW)
+    target_link_libraries(sequela_dataio PRIVATE sequela_arrow)
+    target_compile_definitions(sequela_dataio PUBLIC SEQUELA_WITH_ARROW=1)
+  endif()
+endfunction()
+
+function(sequela_link_trainer)
+  target_link_libraries(sequela_trainer PUBLIC sequela_runtime sequela_dataio
+                        PRIVATE nlohmann_json::nlohmann_json yaml-cpp)
+endfunction()

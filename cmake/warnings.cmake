@@ -1,0 +1,13 @@
+# Flags that every target of ours is compiled with. Warnings are errors: a warning that nobody reads
+# is worse than none.
+add_library(sequela_flags INTERFACE)
+target_include_directories(sequela_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(sequela_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow
+                       -Wnon-virtual-dtor -Woverloaded-virtual -fno-math-errno -ffp-contract=off)
+target_compile_definitions(sequela_flags INTERFACE SEQUELA_VERSION="${PROJECT_VERSION}")
+if(SEQUELA_SANITIZE)
+  target_compile_options(sequela_flags INTERFACE -fsanitize=${SEQUELA_SANITIZE}
+                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(sequela_flags INTERFACE -fsanitize=${SEQUELA_SANITIZE})
+  target_compile_definitions(sequela_flags INTERFACE SEQUELA_SANITIZED=1)
+endif()

@@ -1,0 +1,64 @@
+// Writing a chain store (dataio/CHAIN_FORMAT.md). The whole folder appears under its final name at
+// once, or not at all (kernels/base/atomic_file.h).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dataio/chain_store.h"
+#include "dataio/vocabulary.h"
+
+namespace sequela {
+
+// Subjects of one shard, in the order in which they are appended. Counts are declared up front, so
+// that every dataset is contiguous and unfiltered. One thread at a time; several writers (threads or
+// processes) may write different shards of one folder at once.
+class ChainShardWriter {
+ public:
+  struct Counts {
+    std::int64_t subjects = 0;
+    std::int64_t tokens = 0;
+  };
+  // Creates `file`. Tokens are u16 where vocabulary_size <= 65,536, else u32. Throws MachineError.
+  ChainShardWriter(std::filesystem::path file, Counts counts, std::int32_t vocabulary_size,
+                   std::string vocabulary_hash);
+  ~ChainShardWriter();
+  ChainShardWriter(const ChainShardWriter&) = delete;
+  ChainShardWriter& operator=(const ChainShardWriter&) = delete;
+
+  // All spans have one length. Buffers internally; the spans may be reused at once.
+  void Append(std::int64_t subject_id, Split split, std::span<const std::uint32_t> token,
+              std::span<const std::int64_t> time_us, std::span<const std::uint32_t> code,
+              std::span<const float> value);
+
+  // What manifest.json says of a shard.
+  struct Summary {
+    std::string file_name;
+    Counts counts;
+    std::uint64_t file_bytes = 0;
+    std::vector<std::pair<std::string, std::uint32_t>> crcs;  // dataset path, CRC-32C
+  };
+  // REQUIRES: exactly the declared counts were appended. Closes and syncs the file.
+  Summary Finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+std::string ShardFileName(int index, int count);  // "shard-00000-of-00004.h5"
+
+// manifest.json, codes.json and vocabulary.json into `folder` (a PartialFolder's). `settings_json`,
+// `source_json`, `simulation_json` are JSON objects put under "tokenization", "source" and
+// "simulation" (the last may be empty: absent).
+void WriteStoreMetadata(const std::filesystem::path& folder, const Vocabulary& vocabulary,
+                        const std::vector<CodeEntry>& codes,
+                        const std::vector<ChainShardWriter::Summary>& shards,
+                        const std::string& settings_json, const std::string& source_json,
+                        const std::string& simulation_json);
+
+}  // namespace sequela
