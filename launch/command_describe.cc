@@ -1,0 +1,7 @@
+#include "launch/commands.h"
+
+namespace sequela {
+
+void AddDescribeCommand(CLI::App& program) { program.add_subcommand("describe"); }
+
+}  // namespace sequela

@@ -1,0 +1,7 @@
+#include "launch/commands.h"
+
+namespace sequela {
+
+void AddInspectCommand(CLI::App& program) { program.add_subcommand("inspect"); }
+
+}  // namespace sequela

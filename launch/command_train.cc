@@ -1,0 +1,7 @@
+#include "launch/commands.h"
+
+namespace sequela {
+
+void AddTrainCommand(CLI::App& program) { program.add_subcommand("train"); }
+
+}  // namespace sequela
