@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Configures and builds one preset:  launch/build.sh PRESET [CMAKE_OPTION ...] [-- TARGET ...]
+# Uses ccache where it is installed. Prints how long it took.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1; shift
+options=()
+while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
+(( $# > 0 )) && shift
+targets=("$@")
+command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+begin=$(date +%s)
+log=$(mktemp)
+if ! cmake --preset "$preset" "${options[@]}" > "$log" 2>&1; then
+  cat "$log" >&2; rm -f "$log"
+  exit 2
+fi
+rm -f "$log"
+ninja -C "build/$preset" --quiet "${targets[@]}"
+echo "Built $preset in $(( $(date +%s) - begin )) s"

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds everything and passes all tests:  launch/test.sh [PRESET] [CTEST_OPTION ...]
+#   launch/test.sh                       the release build, all tests
+#   launch/test.sh asan-ubsan            the whole suite under AddressSanitizer and UBSan
+#   launch/test.sh tsan -L sanitize      the labelled subset under ThreadSanitizer
+# Tests on real records use ../shared/data (or SEQUELA_SHARED_DATA) and are reported as skipped without it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=release
+if (( $# > 0 )) && [[ "$1" != -* ]]; then preset=$1; shift; fi
+
+launch/setup.sh tests
+begin=$(date +%s)
+target=all
+[[ " $* " == *" -L sanitize "* ]] && target=sanitize_tests
+launch/build.sh "$preset" -- "$target"
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+if [ -z "${SEQUELA_PYTHON:-}" ] && [ -x .venv/bin/python3 ]; then
+  export SEQUELA_PYTHON=$PWD/.venv/bin/python3
+fi
+recipes=$PWD/launch/sanitizers
+# Open MPI leaks by design at its own exit; everything of ours is checked.
+export ASAN_OPTIONS=fast_unwind_on_malloc=0:${ASAN_OPTIONS:-}
+export LSAN_OPTIONS=suppressions=$recipes/lsan.supp:print_suppressions=0
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=suppressions=$recipes/tsan.supp:ignore_noninstrumented_modules=1:${TSAN_OPTIONS:-}
+
+ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j 2 "$@"
+echo "launch/test.sh $preset: $(( $(date +%s) - begin )) s after installation"
