@@ -13,7 +13,7 @@ launch/setup.sh tests
 begin=$(date +%s)
 target=all
 [[ " $* " == *" -L sanitize "* ]] && target=sanitize_tests
-launch/build.sh "$preset" -- "$target"
+launch/build.sh "$preset" -DSEQUELA_BUILD_TESTS=ON -- "$target"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 if [ -z "${SEQUELA_PYTHON:-}" ] && [ -x .venv/bin/python3 ]; then
