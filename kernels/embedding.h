@@ -1,0 +1,64 @@
+// Token embedding: rows of a table by token, and their gradient.
+//
+// T tokens, V rows of the table, D channels. Safe for concurrent use on different outputs.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/base/tensor_view.h"
+#include "kernels/exec.h"
+
+namespace sequela {
+
+struct EmbeddingForwardArgs {
+  std::span<const std::int32_t> token;  // [T], each in [0, V)
+  ConstTensorView table_VD;             // fp32 or bf16
+  TensorView out_TD;                    // the table's dtype; written in full
+};
+void EmbeddingForward(const Exec& exec, const EmbeddingForwardArgs& args);
+
+// The positions of a batch grouped by token, so that the gradient of a table row is summed in one
+// fixed order without atomics. Built once a batch on the host; Build() reuses its memory and
+// allocates only while batches grow (Reserve avoids that). One thread at a time.
+class EmbeddingPlan {
+ public:
+  // A token that occurs often is summed in pieces of this many positions, which are then added in
+  // order: a fixed number, so that the sum is the same for any number of threads.
+  static constexpr std::int64_t kPiecePositions = 64;
+
+  struct Piece {
+    std::int32_t token;
+    std::int32_t begin;  // into position()
+    std::int32_t end;
+    std::int32_t partial;  // row of the partial sums, or -1: the token's only piece
+  };
+
+  void Reserve(std::int64_t max_tokens);
+  // REQUIRES: 0 <= token < table_rows.
+  void Build(std::span<const std::int32_t> token, std::int64_t table_rows);
+
+  std::span<const std::int32_t> position() const { return position_; }
+  // In ascending (token, begin).
+  std::span<const Piece> pieces() const { return pieces_; }
+  std::int64_t num_partials() const { return num_partials_; }
+  std::int64_t num_tokens() const { return static_cast<std::int64_t>(position_.size()); }
+
+ private:
+  std::vector<std::uint64_t> keys_;  // token << 32 | position
+  std::vector<std::int32_t> position_;
+  std::vector<Piece> pieces_;
+  std::int64_t num_partials_ = 0;
+};
+
+struct EmbeddingBackwardArgs {
+  const EmbeddingPlan* plan;  // of the same tokens
+  ConstTensorView d_out_TD;   // fp32 or bf16; read
+  TensorView d_table_VD;      // fp32; the batch's gradient is added, rows without a token untouched
+};
+// Bytes of exec.workspace that a backward of at most `max_tokens` tokens needs.
+std::int64_t EmbeddingBackwardWorkspaceBytes(std::int64_t max_tokens, std::int64_t channels);
+void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args);
+
+}  // namespace sequela
