@@ -6,7 +6,8 @@
 //   static tokens   (kind static; time INT64_MIN, except MEDS_BIRTH, which has its real time)
 //   timed tokens    (for each distinct time stamp: a gap token at the new time -- except before the
 //                   first stamp -- then the tokens of its events)
-//   [END]           at the subject's last time: the record ends here (censoring), unless death ended it
+//   [END]           at the subject's last time: the record ends here (censoring), unless death
+//   ended it
 // BOS and age tokens are not stored: the loader puts them at the head of every window, since age is
 // that of the window's start.
 #pragma once
@@ -28,13 +29,13 @@ inline constexpr std::int64_t kStaticTime = std::numeric_limits<std::int64_t>::m
 inline constexpr std::uint32_t kNoCode = 0xFFFFFFFFU;
 
 enum class Split : std::uint8_t { kTrain = 0, kTuning = 1, kHeldOut = 2 };
-std::string_view NameOf(Split split);                    // "train", "tuning", "held_out"
-Split ParseSplit(std::string_view name);                 // throws InputError listing the three names
+std::string_view NameOf(Split split);     // "train", "tuning", "held_out"
+Split ParseSplit(std::string_view name);  // throws InputError listing the three names
 
 // One row of codes.json, in the order of /chain/code.
 struct CodeEntry {
   std::string code;
-  std::string description;            // empty where the source has none
+  std::string description;  // empty where the source has none
   std::vector<std::string> parent_codes;
   std::int64_t train_events = 0;
   std::int64_t train_subjects = 0;
@@ -54,15 +55,15 @@ class ChainView {
   }
   const std::uint16_t* tokens16 = nullptr;  // exactly one of the two is set (where size() > 0)
   const std::uint32_t* tokens32 = nullptr;
-  std::span<const std::int64_t> time_us;    // microseconds since 1970
-  std::span<const std::uint32_t> code;      // index into ChainStore::codes(), or kNoCode
-  std::span<const float> value;             // NaN where there is none
+  std::span<const std::int64_t> time_us;  // microseconds since 1970
+  std::span<const std::uint32_t> code;    // index into ChainStore::codes(), or kNoCode
+  std::span<const float> value;           // NaN where there is none
 };
 
 class ChainStore {
  public:
-  // Opens and validates structure (files, versions, sizes, offsets; CRCs only with Verify, verify.h).
-  // Throws InputError naming file, dataset, what was found and expected.
+  // Opens and validates structure (files, versions, sizes, offsets; CRCs only with Verify,
+  // verify.h). Throws InputError naming file, dataset, what was found and expected.
   static ChainStore Open(const std::filesystem::path& folder);
   ChainStore(ChainStore&&) noexcept;
   ChainStore& operator=(ChainStore&&) noexcept;
@@ -71,12 +72,12 @@ class ChainStore {
   const std::filesystem::path& folder() const;
   const Vocabulary& vocabulary() const;
   const std::vector<CodeEntry>& codes() const;
-  const std::string& manifest_json() const;      // manifest.json as it lies on the disk
+  const std::string& manifest_json() const;  // manifest.json as it lies on the disk
   // The "simulation" object of the manifest (as JSON text) where the source was simulated.
   std::optional<std::string> simulation_json() const;
-  std::string content_hash() const;              // of all datasets' CRCs: names this store's content
+  std::string content_hash() const;  // of all datasets' CRCs: names this store's content
 
-  std::int64_t num_subjects() const;             // over all shards, in shard order
+  std::int64_t num_subjects() const;  // over all shards, in shard order
   std::int64_t num_tokens() const;
   ChainView chain(std::int64_t subject_index) const;  // 0 <= subject_index < num_subjects()
   std::int64_t chain_length(std::int64_t subject_index) const;
@@ -91,8 +92,8 @@ class ChainStore {
 
 // Facts about a chain's head that the loader, inspect and the oracle share.
 struct ChainHead {
-  std::int64_t static_end = 0;                    // tokens [0, static_end) are static
-  std::optional<std::int64_t> birth_us;           // time of MEDS_BIRTH where recorded
+  std::int64_t static_end = 0;           // tokens [0, static_end) are static
+  std::optional<std::int64_t> birth_us;  // time of MEDS_BIRTH where recorded
 };
 ChainHead HeadOf(const Vocabulary& vocabulary, const ChainView& chain);
 

@@ -15,8 +15,8 @@
 namespace sequela {
 
 // Subjects of one shard, in the order in which they are appended. Counts are declared up front, so
-// that every dataset is contiguous and unfiltered. One thread at a time; several writers (threads or
-// processes) may write different shards of one folder at once.
+// that every dataset is contiguous and unfiltered. One thread at a time; several writers (threads
+// or processes) may write different shards of one folder at once.
 class ChainShardWriter {
  public:
   struct Counts {

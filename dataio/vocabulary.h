@@ -19,23 +19,24 @@ std::string_view NameOf(TokenKind kind);
 
 // One token. Fields that its kind does not use keep their defaults.
 struct TokenEntry {
-  std::string text;                    // as shown and as looked up: "LAB//50912//mg/dL//Q7"
+  std::string text;  // as shown and as looked up: "LAB//50912//mg/dL//Q7"
   TokenKind kind = TokenKind::kSpecial;
-  std::int64_t train_count = 0;        // occurrences in the train split
-  // code, value, static: the code, or, for a fallback token, what the merged codes share (a parent, a
-  // truncated code, a prefix); empty for bin tokens that stand alone (separate mode).
+  std::int64_t train_count = 0;  // occurrences in the train split
+  // code, value, static: the code, or, for a fallback token, what the merged codes share (a parent,
+  // a truncated code, a prefix); empty for bin tokens that stand alone (separate mode).
   std::string code;
-  bool is_fallback = false;            // stands for several rare codes (codes.json says which)
-  // Numeric value tokens: values v with bin_lower < v <= bin_upper (float32; -inf and +inf at the ends).
-  // NaN in both: no numeric bin.
+  bool is_fallback = false;  // stands for several rare codes (codes.json says which)
+  // Numeric value tokens: values v with bin_lower < v <= bin_upper (float32; -inf and +inf at the
+  // ends). NaN in both: no numeric bin.
   float bin_lower = std::numeric_limits<float>::quiet_NaN();
   float bin_upper = std::numeric_limits<float>::quiet_NaN();
-  std::string text_result;             // value tokens of text results: the result ("positive", "OTHER")
-  // Gap and age tokens: lower <= seconds < upper (INT64_MAX at the top). Ages are seconds since birth.
+  std::string text_result;  // value tokens of text results: the result ("positive", "OTHER")
+  // Gap and age tokens: lower <= seconds < upper (INT64_MAX at the top). Ages are seconds since
+  // birth.
   std::int64_t lower_seconds = 0;
   std::int64_t upper_seconds = 0;
-  // Gap tokens: evenly spaced quantiles, in seconds, of the train gaps inside the bin (0, 1/8 .. 1); a
-  // generator samples from them. Empty where train has none.
+  // Gap tokens: evenly spaced quantiles, in seconds, of the train gaps inside the bin (0, 1/8 ..
+  // 1); a generator samples from them. Empty where train has none.
   std::vector<double> gap_quantiles_seconds;
 
   bool has_numeric_bin() const { return bin_lower == bin_lower; }
@@ -61,14 +62,18 @@ class Vocabulary {
   const std::vector<TokenEntry>& tokens() const { return tokens_; }
   // The token with this text, or kNone.
   std::int32_t Find(std::string_view text) const;
-  std::int32_t bos() const { return bos_; }    // "[BOS]"
-  std::int32_t end() const { return end_; }    // "[END]": the subject's true end, never a target by default
-  std::int32_t unk() const { return unk_; }    // "[UNK]"
-  // The age token for an age in seconds (clamped to the first and last), or kNone where there are none.
+  std::int32_t bos() const { return bos_; }  // "[BOS]"
+  std::int32_t end() const {
+    return end_;
+  }  // "[END]": the subject's true end, never a target by default
+  std::int32_t unk() const { return unk_; }  // "[UNK]"
+  // The age token for an age in seconds (clamped to the first and last), or kNone where there are
+  // none.
   std::int32_t AgeToken(std::int64_t age_seconds) const;
   // The gap token for a positive gap in seconds, or kNone where there are none.
   std::int32_t GapToken(std::int64_t gap_seconds) const;
-  // Hex CRC-32C of ToJson() without counts and quantiles: two vocabularies with one hash tokenise alike.
+  // Hex CRC-32C of ToJson() without counts and quantiles: two vocabularies with one hash tokenise
+  // alike.
   const std::string& hash() const { return hash_; }
 
  private:

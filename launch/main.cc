@@ -1,5 +1,5 @@
-// The program `sequela`: parses the command line, runs one command, and turns what was thrown into one
-// message and an exit code (kernels/base/errors.h).
+// The program `sequela`: parses the command line, runs one command, and turns what was thrown into
+// one message and an exit code (kernels/base/errors.h).
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

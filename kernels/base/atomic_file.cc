@@ -72,7 +72,8 @@ void SyncPath(const fs::path& path) {
 void WriteFileAtomically(const fs::path& path, std::string_view text) {
   const fs::path aside = path.string() + ".partial";
   try {
-    FileDescriptor file(::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), aside);
+    FileDescriptor file(::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600),
+                        aside);
     if (file.get() < 0) Fail("create", aside);
     WriteAll(file.get(), text, aside);
     if (::fsync(file.get()) != 0) Fail("sync", aside);

@@ -1,4 +1,5 @@
-// bfloat16: the upper half of a float32. Arithmetic is always done in float32; this type only stores.
+// bfloat16: the upper half of a float32. Arithmetic is always done in float32; this type only
+// stores.
 #pragma once
 
 #include <bit>

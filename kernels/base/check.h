@@ -1,6 +1,6 @@
-// SEQUELA_CHECK(condition) and SEQUELA_CHECK(condition, "format {}", value, ...): assertions for our
-// own mistakes, on in every build. A failed check throws InternalError, which launch/main.cc reports
-// as a defect of Sequela with exit code 1 (and aborts the other ranks).
+// SEQUELA_CHECK(condition) and SEQUELA_CHECK(condition, "format {}", value, ...): assertions for
+// our own mistakes, on in every build. A failed check throws InternalError, which launch/main.cc
+// reports as a defect of Sequela with exit code 1 (and aborts the other ranks).
 #pragma once
 
 #include <fmt/format.h>
@@ -20,10 +20,10 @@ class InternalError : public std::logic_error {
 
 }  // namespace sequela
 
-#define SEQUELA_CHECK(condition, ...)                                 \
-  do {                                                                \
-    if (!(condition)) [[unlikely]] {                                  \
-      ::sequela::CheckFailed(#condition, __FILE__, __LINE__,          \
+#define SEQUELA_CHECK(condition, ...)                                    \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]] {                                     \
+      ::sequela::CheckFailed(#condition, __FILE__, __LINE__,             \
                              ::fmt::format("" __VA_OPT__(__VA_ARGS__))); \
-    }                                                                 \
+    }                                                                    \
   } while (false)

@@ -1,6 +1,6 @@
-// The three ways in which a run ends for a reason that is not our mistake. Thrown where the fault is
-// known, carried across threads as they are, caught once in launch/main.cc, which prints what() and
-// exits with the code below. Our own mistakes end in SEQUELA_CHECK (check.h) and exit code 1.
+// The three ways in which a run ends for a reason that is not our mistake. Thrown where the fault
+// is known, carried across threads as they are, caught once in launch/main.cc, which prints what()
+// and exits with the code below. Our own mistakes end in SEQUELA_CHECK (check.h) and exit code 1.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,8 +17,8 @@ class InputError : public std::runtime_error {
  public:
   explicit InputError(const std::string& message) : std::runtime_error(message) {}
   template <typename... Args>
-  explicit InputError(fmt::format_string<Args...> format, Args&&... args)
-    requires(sizeof...(Args) > 0)
+  explicit InputError(fmt::format_string<Args...> format,
+                      Args&&... args) requires(sizeof...(Args) > 0)
       : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
@@ -33,8 +33,8 @@ class MachineError : public std::runtime_error {
  public:
   explicit MachineError(const std::string& message) : std::runtime_error(message) {}
   template <typename... Args>
-  explicit MachineError(fmt::format_string<Args...> format, Args&&... args)
-    requires(sizeof...(Args) > 0)
+  explicit MachineError(fmt::format_string<Args...> format,
+                        Args&&... args) requires(sizeof...(Args) > 0)
       : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
 };
 

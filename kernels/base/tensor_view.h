@@ -1,6 +1,7 @@
-// A borrowed matrix [rows, columns] in row-major order whose rows lie `stride` elements apart. Higher
-// ranks are written into the columns (q_TNH is [T, N * H]); the operation's arguments say how to read
-// them. Views own nothing and are cheap to copy; whoever passes one keeps the memory alive.
+// A borrowed matrix [rows, columns] in row-major order whose rows lie `stride` elements apart.
+// Higher ranks are written into the columns (q_TNH is [T, N * H]); the operation's arguments say
+// how to read them. Views own nothing and are cheap to copy; whoever passes one keeps the memory
+// alive.
 #pragma once
 
 #include <cstdint>
@@ -42,12 +43,10 @@ struct BasicTensorView {
         stride(stride_in < 0 ? columns_in : stride_in) {}
   template <typename T>
   BasicTensorView(T* data_in, std::int64_t rows_in, std::int64_t columns_in,
-                  std::int64_t stride_in = -1)
-    requires(!std::is_void_v<std::remove_const_t<T>>)
+                  std::int64_t stride_in = -1) requires(!std::is_void_v<std::remove_const_t<T>>)
       : BasicTensorView(data_in, DTypeOf<T>(), rows_in, columns_in, stride_in) {}
   // A writable view may be read.
-  BasicTensorView(const BasicTensorView<false>& other)
-    requires(kConst)
+  BasicTensorView(const BasicTensorView<false>& other) requires(kConst)
       : BasicTensorView(other.data, other.dtype, other.rows, other.columns, other.stride) {}
 
   // The first element as T. REQUIRES: T is the view's type.
