@@ -1,0 +1,120 @@
+// An experiment: everything that a training run is told, as plain structs with every default. Names
+// are those of the YAML file (docs/experiment-fields.md). experiment_fields.h holds the table from
+// which reading, printing, documentation, hashing and comparison are derived; a field that is not
+// in that table does not exist for users (a test compares the two).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace sequela {
+
+// Values are listed in the order of the names in experiment_fields.cc.
+enum class PositionKind : std::uint8_t { kIndex, kTime, kBoth };
+enum class DecayKind : std::uint8_t { kCosine, kLinear, kConstant };
+enum class DeviceChoice : std::uint8_t { kAuto, kCpu, kCuda };
+enum class PrecisionChoice : std::uint8_t { kFp32, kBf16 };
+enum class RecomputeChoice : std::uint8_t { kNone, kSelective, kFull };
+
+struct DataSection {
+  std::string store;
+  std::int64_t context_length = 512;
+  std::int64_t context_overlap = 0;
+  std::int64_t global_batch_tokens = 8192;
+  bool shuffle = true;
+};
+
+struct ModelSection {
+  std::int64_t num_hidden_layers = 4;
+  std::int64_t hidden_size = 128;
+  std::int64_t intermediate_size = 384;
+  std::int64_t num_attention_heads = 4;
+  std::int64_t num_key_value_heads = 4;
+  std::int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
+  double rope_theta = 10000.0;
+  PositionKind position = PositionKind::kBoth;
+  double rope_time_fraction = 0.5;
+  double rope_time_min_period_seconds = 60.0;
+  double rope_time_max_period_years = 200.0;
+  bool qk_norm = false;
+  bool attention_bias = false;
+  bool tie_word_embeddings = true;
+  double rms_norm_eps = 1e-6;
+  double initializer_range = 0.02;
+  double dropout = 0.0;
+  double attention_dropout = 0.0;
+};
+
+struct ObjectiveSection {
+  double event_balance_alpha = 1.0;
+};
+
+struct OptimizerSection {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double clip_gradient_norm = 1.0;
+};
+
+struct ScheduleSection {
+  std::int64_t steps = 0;  // 0: as many as `epochs` needs
+  double epochs = 1.0;     // read where steps is 0
+  std::int64_t warmup_steps = 100;
+  DecayKind decay = DecayKind::kCosine;
+  double final_learning_rate_fraction = 0.1;
+  std::int64_t cooldown_steps = 0;  // decay: constant only
+};
+
+struct ParallelSection {
+  DeviceChoice device = DeviceChoice::kAuto;
+  PrecisionChoice precision = PrecisionChoice::kFp32;
+  std::int64_t threads = 0;  // 0: the machine's cores shared by its ranks
+  std::int64_t zero_stage = 1;
+  std::int64_t microbatch_tokens = 0;  // 0: one micro-batch per rank and step, at most 8192 tokens
+  RecomputeChoice recompute = RecomputeChoice::kNone;
+};
+
+struct CheckpointSection {
+  std::int64_t every_steps = 500;
+  std::int64_t keep_last = 2;
+  std::int64_t keep_every = 0;
+};
+
+struct EvaluationSection {
+  std::int64_t every_steps = 200;
+  std::int64_t max_windows = 0;
+  std::int64_t patience = 0;
+};
+
+struct LoggingSection {
+  std::int64_t every_steps = 1;
+  double progress_seconds = 5.0;
+  bool tensorboard = true;
+};
+
+struct RunSection {
+  std::string folder;
+  double time_limit_minutes = 0.0;
+};
+
+struct Experiment {
+  std::uint64_t seed = 1;
+  DataSection data;
+  ModelSection model;
+  ObjectiveSection objective;
+  OptimizerSection optimizer;
+  ScheduleSection schedule;
+  ParallelSection parallel;
+  CheckpointSection checkpoint;
+  EvaluationSection evaluation;
+  LoggingSection logging;
+  RunSection run;
+};
+
+// Refuses combinations of valid fields that make no sense together. Throws InputError naming the
+// fields.
+void CheckExperiment(const Experiment& experiment);
+
+}  // namespace sequela
