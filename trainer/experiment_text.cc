@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "kernels/base/check.h"
 #include "trainer/experiment_fields.h"
 
 namespace sequela {
@@ -47,10 +46,10 @@ std::string Expected(const ExperimentField& field, const FieldRef& ref) {
     return fmt::format("one of {}", fmt::join(field.choices, ", "));
   }
   std::string text = IsWhole(ref) ? "a whole number" : "a number";
-  text +=
-      fmt::format(field.open_minimum ? " above {}" : " of at least {}", NumberText(field.minimum));
+  text += fmt::format("{}{}", field.open_minimum ? " above " : " of at least ",
+                      NumberText(field.minimum));
   if (std::isfinite(field.maximum)) {
-    text += fmt::format(field.open_maximum ? " and below {}" : " and at most {}",
+    text += fmt::format("{}{}", field.open_maximum ? " and below " : " and at most ",
                         NumberText(field.maximum));
   }
   return text;
