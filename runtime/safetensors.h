@@ -1,0 +1,95 @@
+// Reading and writing safetensors files: 8 bytes of header size (little endian), a JSON header,
+// then the tensors' bytes. https://github.com/huggingface/safetensors#format. Of its types: F32,
+// BF16, I32, I64.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/base/dtype.h"
+
+namespace sequela {
+
+struct SafetensorsEntry {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  // row-major, little endian; may be unaligned
+
+  std::int64_t num_elements() const;
+};
+
+using SafetensorsMetadata = std::map<std::string, std::string>;
+
+// A mapped file. Entries are views into the mapping and live as long as the reader. Safe for
+// concurrent reading.
+class SafetensorsFile {
+ public:
+  // Throws InputError naming the file and what is wrong with it: missing, shorter than its header
+  // says, a header that is no JSON of this form, an unknown dtype, shape and offsets that disagree,
+  // tensors that overlap, leave a hole or lie outside the file.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+  ~SafetensorsFile();
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<SafetensorsEntry>& entries() const { return entries_; }
+  const SafetensorsMetadata& metadata() const { return metadata_; }
+  // Null where there is none.
+  const SafetensorsEntry* Find(std::string_view name) const;
+  // The entry as fp32 (converted from BF16). Throws InputError where the name is missing, the shape
+  // differs from `shape`, or the type is neither F32 nor BF16.
+  void ReadFloats(std::string_view name, std::span<const std::int64_t> shape,
+                  std::span<float> out) const;
+
+ private:
+  std::filesystem::path path_;
+  std::span<const std::byte> mapping_;
+  std::vector<SafetensorsEntry> entries_;
+  std::map<std::string, std::size_t, std::less<>> by_name_;
+  SafetensorsMetadata metadata_;
+};
+
+// What was written, for checks by whoever lists the file.
+struct WrittenFile {
+  std::string name;  // without folder
+  std::int64_t size_bytes = 0;
+  std::uint32_t crc32c = 0;
+};
+
+// Writes and syncs a file of these tensors, in this order, under this very name (not atomic by
+// itself: the caller writes into a partial folder). Throws MachineError on a full disk or a refused
+// write.
+WrittenFile WriteSafetensors(const std::filesystem::path& path,
+                             std::span<const SafetensorsEntry> entries,
+                             const SafetensorsMetadata& metadata = {});
+
+// A model's tensors over one file, or several with an index, as Hugging Face names them:
+// "model.safetensors", or "model.safetensors.index.json" naming "model-0000i-of-0000n.safetensors".
+class SafetensorsModel {
+ public:
+  // `folder` holds the files. Throws InputError as SafetensorsFile does, and for an index that
+  // names a file or tensor that is not there.
+  explicit SafetensorsModel(const std::filesystem::path& folder);
+
+  bool Has(std::string_view name) const { return file_of_.contains(name); }
+  std::vector<std::string> names() const;
+  const SafetensorsEntry& Get(std::string_view name) const;
+  void ReadFloats(std::string_view name, std::span<const std::int64_t> shape,
+                  std::span<float> out) const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, std::size_t, std::less<>> file_of_;
+};
+
+}  // namespace sequela
