@@ -7,14 +7,15 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/base/dtype.h"
+#include "trainer/activation_plan.h"
+#include "trainer/model_config.h"
+
 namespace sequela {
 
 // Values are listed in the order of the names in experiment_fields.cc.
-enum class PositionKind : std::uint8_t { kIndex, kTime, kBoth };
 enum class DecayKind : std::uint8_t { kCosine, kLinear, kConstant };
 enum class DeviceChoice : std::uint8_t { kAuto, kCpu, kCuda };
-enum class PrecisionChoice : std::uint8_t { kFp32, kBf16 };
-enum class RecomputeChoice : std::uint8_t { kNone, kSelective, kFull };
 
 struct DataSection {
   std::string store;
@@ -69,11 +70,11 @@ struct ScheduleSection {
 
 struct ParallelSection {
   DeviceChoice device = DeviceChoice::kAuto;
-  PrecisionChoice precision = PrecisionChoice::kFp32;
-  std::int64_t threads = 0;  // 0: the machine's cores shared by its ranks
+  DType precision = DType::kFloat32;  // kFloat32 or kBFloat16
+  std::int64_t threads = 0;           // 0: the machine's cores shared by its ranks
   std::int64_t zero_stage = 1;
   std::int64_t microbatch_tokens = 0;  // 0: one micro-batch per rank and step, at most 8192 tokens
-  RecomputeChoice recompute = RecomputeChoice::kNone;
+  Recompute recompute = Recompute::kNone;
 };
 
 struct CheckpointSection {
