@@ -4,19 +4,21 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <span>
 #include <string_view>
 #include <vector>
 
-#include "kernels/base/dtype.h"
+#include "kernels/base/tensor_view.h"
+#include "kernels/exec.h"
+#include "runtime/arena.h"
 #include "trainer/model_config.h"
 
 namespace sequela {
 
 // What the backward pass computes again instead of keeping. Never changes a bit of the result.
 enum class Recompute : std::uint8_t {
-  kNone,       // every activation that backward reads is kept
-  kSelective,  // the cheap wide ones are computed again: norms' outputs and SwiGLU's output
+  kNone,       // everything that backward reads is kept
+  kSelective,  // what one cheap pass gives is computed again: norms' and SwiGLU's outputs
   kFull,       // only the residual stream at each block's entry is kept
 };
 std::string_view NameOf(Recompute level);         // "none", "selective", "full"
@@ -26,7 +28,60 @@ struct DecoderOptions {
   DType compute_dtype = DType::kFloat32;  // kFloat32 or kBFloat16: weights and activations
   Recompute recompute = Recompute::kNone;
   int num_threads = 1;
-  std::int64_t max_tokens = 4096;  // of one batch
+  std::int64_t max_tokens = 4096;        // of one batch
+  std::int64_t max_document_tokens = 0;  // of one document; 0: max_tokens
+  bool with_backward = true;             // false: Evaluate and Logits alone
 };
+
+// T = tokens, d = hidden_size, f = intermediate_size, N / G = query / key heads, H = head_dim. Rows
+// beyond a batch's tokens are unused. Compute dtype where not said otherwise; rstd and lse are
+// fp32.
+
+// What a block's forward leaves for its backward.
+struct BlockActivations {
+  TensorView entry;          // [T, d] the residual stream as the block finds it
+  TensorView entry_rstd;     // [T, 1]
+  TensorView entry_normed;   // [T, d]
+  TensorView qkv;            // [T, (N + 2 G) H] q and k rotated, unless there is QK-norm
+  TensorView qk;             // [T, (N + G) H] QK-norm only: q and k normed and rotated
+  TensorView qk_rstd;        // QK-norm only: [T, N + G] seen as T * N, then T * G values
+  TensorView attention;      // [T, N H]
+  TensorView lse;            // [T, N]
+  TensorView middle;         // [T, d] the residual stream after attention
+  TensorView middle_rstd;    // [T, 1]
+  TensorView middle_normed;  // [T, d]
+  TensorView gate_up;        // [T, 2 f]; backward leaves its gradient here
+  TensorView swiglu;         // [T, f]
+};
+
+// What is used within one block or one pass and shared by all.
+struct SharedActivations {
+  TensorView rope_cos;  // [T, H / 2] fp32
+  TensorView rope_sin;
+  TensorView branch;        // [T, d] what a block's half adds to the residual stream
+  TensorView final_entry;   // [T, d] the residual stream after the last block
+  TensorView final_rstd;    // [T, 1]
+  TensorView final_normed;  // [T, d]
+  TensorView nll;           // [T, 1] fp32
+  // Backward alone.
+  TensorView d_residual;   // [T, d]
+  TensorView d_branch;     // [T, d] d_residual through dropout; d_residual itself without dropout
+  TensorView d_normed;     // [T, d]
+  TensorView d_swiglu;     // [T, f]
+  TensorView d_attention;  // [T, N H]
+  TensorView d_qkv;        // [T, (N + 2 G) H]
+};
+
+struct Activations {
+  std::vector<BlockActivations> blocks;
+  SharedActivations shared;
+  std::span<std::byte> workspace;  // of every operation in turn
+};
+
+// Allocates all of it: on a measuring arena to learn the size, then on the real one.
+Activations AllocateActivations(const ModelConfig& config, const DecoderOptions& options,
+                                Arena& arena);
+// The bytes that AllocateActivations takes.
+std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options);
 
 }  // namespace sequela

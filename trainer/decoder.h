@@ -1,10 +1,10 @@
 // The decoder: embedding, blocks (trainer/decoder_block.h), final norm and loss
 // (trainer/loss_head.h), forward and backward over one packed batch (dataio/batch.h). It owns the
-// activations' arena, planned in the constructor; weights and gradients are the caller's flat
-// buffers (runtime/parameter_table.h).
+// arena of activations, planned in the constructor (trainer/activation_plan.h); weights and
+// gradients are the caller's (runtime/parameter_table.h).
 //
-// Determinism: results are the same bits for any number of threads, any recompute level and any
-// content of other documents; batch composition changes them by rounding at most.
+// Results are the same bits for any number of threads, any recompute level, and any content of the
+// other documents of a batch; a batch's composition changes them by rounding at most.
 // One thread at a time.
 #pragma once
 
@@ -15,50 +15,51 @@
 #include <vector>
 
 #include "dataio/batch.h"
-#include "kernels/base/tensor_view.h"
 #include "runtime/parameter_table.h"
 #include "trainer/activation_plan.h"
 #include "trainer/model_config.h"
 
 namespace sequela {
 
-// The pieces of all parameters under their Hugging Face names, in the order in which backward
-// finishes their gradients (architecture.md 4): lm_head (untied), final norm, layers from the last
-// to the first, embedding (tied: with the head's share) last. q, k, v and gate, up are adjacent.
-ParameterTable BuildParameterTable(const ModelConfig& config);
-
-// The flat buffers that a pass reads.
-struct DecoderWeights {
-  const void* weights = nullptr;   // [table.num_elements()] compute dtype
-  const float* vectors = nullptr;  // fp32, same offsets: only pieces of one dimension (norm gains
-                                   // and biases) are read here; in fp32 this is `weights`
+// What happens between operations. Either may be empty.
+struct PassHooks {
+  // The gradient of this piece of the table is complete for this batch. Called once for every
+  // piece, in the table's order, also for a batch without tokens.
+  std::function<void(int piece)> piece_complete;
+  // After every operation, forward and backward, with its name: communication makes progress here.
+  std::function<void(const char* operation)> after_operation;
 };
 
-// How backward tells the outside what it has finished.
-struct BackwardHooks {
-  // The gradients of the pieces [0, num_pieces) of the table are complete for this batch.
-  std::function<void(std::int64_t num_pieces)> pieces_complete;
-  // Called between operations, forward and backward: communication makes progress here.
-  std::function<void()> poll;
+// What dropout is a function of, beside a row's sample, position and channel.
+struct DropoutKeys {
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
 };
 
 struct BatchLoss {
-  double loss_sum = 0.0;     // sum over targets of weight * nll, natural log
-  double weight_sum = 0.0;   // sum over targets of weight
-  std::int64_t targets = 0;  // rows with a target
+  double loss_sum = 0.0;             // sum over targets of weight * nll (natural logarithm)
+  double weight_sum = 0.0;           // sum over targets of weight
+  std::int64_t targets = 0;          // rows with a target
+  std::int64_t non_finite_row = -1;  // the first row whose nll is NaN or infinite
 };
 
-// What evaluation learns of every row; rows without target hold zeros and rank -1.
+// What evaluation learns of every row; rows without target hold 0, and rank -1.
 struct TokenScores {
-  std::vector<float> nll;  // [T] -ln p(target)
-  std::vector<float>
-      corrected_nll;  // [T] of p proportional to exp(logit - log_weight); empty without
-  std::vector<std::int32_t> rank;  // [T] how many tokens are likelier than the target (0: top 1)
+  std::vector<float> nll;            // [T] -ln p(target)
+  std::vector<float> corrected_nll;  // [T] with p proportional to exp(logit - log_class_weight)
+  std::vector<float> group_nll;      // [T] of the target's whole group, corrected where asked for
+  std::vector<std::int32_t> rank;    // [T] how many tokens are likelier than the target (0: top 1)
+};
+
+// What evaluation may ask for beyond nll and rank. Empty: not asked for, and empty in the scores.
+struct EvaluateOptions {
+  std::span<const float> log_class_weight;       // [vocab_size] records.md 12
+  std::span<const std::int32_t> group_of_token;  // [vocab_size] any integers
 };
 
 class Decoder {
  public:
-  // Plans and allocates the arena. Throws MachineError where the memory is not to be had.
+  // Plans and allocates the arena. Throws MachineError where there is not enough memory.
   Decoder(const ModelConfig& config, const DecoderOptions& options);
   ~Decoder();
   Decoder(const Decoder&) = delete;
@@ -66,24 +67,21 @@ class Decoder {
 
   const ModelConfig& config() const;
   const DecoderOptions& options() const;
-  const ParameterTable& table() const;
+  const ParameterTable& table() const;  // lives as long as the decoder
   std::int64_t arena_bytes() const;
 
-  // Adds the un-normalised gradient sums of the batch's loss to `gradients` [table.num_elements()]
-  // fp32. `dropout_seed` is a function of (seed, step): a row's dropout depends on it, the row's
-  // sample and its position alone. A batch without tokens or targets is fine: hooks are called all
-  // the same. REQUIRES: batch.num_tokens() <= options().max_tokens.
-  BatchLoss ForwardBackward(const DecoderWeights& weights, const Batch& batch,
-                            std::uint64_t dropout_seed, float* gradients,
-                            const BackwardHooks& hooks = {});
+  // Adds the un-normalised gradient of the batch's loss sum to the buffers' gradients.
+  // REQUIRES: batch.num_tokens() <= options().max_tokens; buffers of this decoder's table and
+  // compute dtype, with gradients; options().with_backward.
+  BatchLoss ForwardBackward(FlatBuffers& buffers, const Batch& batch, const DropoutKeys& dropout,
+                            const PassHooks& hooks = {});
 
-  // Forward alone, without dropout. `log_weights` [vocab_size] or empty: what corrected_nll takes
-  // off the logits (the loss weight of each token as a target, records.md 12).
-  TokenScores Evaluate(const DecoderWeights& weights, const Batch& batch,
-                       std::span<const float> log_weights = {});
+  // Forward alone, without dropout. REQUIRES: as above, without what concerns gradients.
+  TokenScores Evaluate(FlatBuffers& buffers, const Batch& batch,
+                       const EvaluateOptions& options = {}, const PassHooks& hooks = {});
 
-  // Forward alone: fp32 logits [T, vocab_size] of every row. For tests and small batches.
-  void Logits(const DecoderWeights& weights, const Batch& batch, std::span<float> logits);
+  // Forward alone: fp32 logits [T, vocab_size] of every row; for tests and small batches.
+  void Logits(FlatBuffers& buffers, const Batch& batch, std::span<float> logits);
 
  private:
   struct Impl;

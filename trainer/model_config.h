@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/base/dtype.h"
+
 namespace sequela {
 
 // Which Hugging Face architecture the settings stand for. It decides which linear layers have
@@ -42,6 +44,7 @@ struct ModelConfig {
   bool attention_bias = false;
   bool mlp_bias = false;  // Llama only: biases of gate, up and down
   bool tie_word_embeddings = false;
+  double initializer_range = 0.02;  // standard deviation of new weights (trainer/initializer.h)
 
   std::int32_t q_size() const { return num_attention_heads * head_dim; }
   std::int32_t kv_size() const { return num_key_value_heads * head_dim; }
@@ -63,7 +66,8 @@ void ValidateModelConfig(const ModelConfig& config);
 
 // config.json. With index positions it is the Hugging Face architecture's own file; with time
 // positions model_type is "sequela_<type>", which `transformers` refuses instead of misreading.
-std::string ModelConfigToJson(const ModelConfig& config);
+// `weights`: the element type of model.safetensors beside it.
+std::string ModelConfigToJson(const ModelConfig& config, DType weights);
 
 // Reads our own config.json or Hugging Face's (rope_theta at the top level or in rope_parameters).
 // Throws InputError naming file and key for what is missing, wrong, or asks for something that this
