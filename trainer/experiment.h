@@ -91,7 +91,6 @@ struct EvaluationSection {
 
 struct LoggingSection {
   std::int64_t every_steps = 1;
-  double progress_seconds = 5.0;
   bool tensorboard = true;
 };
 

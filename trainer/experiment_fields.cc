@@ -167,8 +167,6 @@ std::vector<ExperimentField> MakeFields() {
 
       Whole("logging.every_steps", SEQUELA_FIELD(logging.every_steps), 1, kSpeed,
             "Steps between lines of TensorBoard events (metrics.jsonl has every step)."),
-      Real("logging.progress_seconds", SEQUELA_FIELD(logging.progress_seconds), "()", 0.0,
-           kNoMaximum, kSpeed, "Seconds between progress lines where there is no terminal."),
       Flag("logging.tensorboard", SEQUELA_FIELD(logging.tensorboard), kSpeed,
            "Write TensorBoard event files beside metrics.jsonl."),
 
