@@ -46,7 +46,8 @@ struct BasicTensorView {
                   std::int64_t stride_in = -1) requires(!std::is_void_v<std::remove_const_t<T>>)
       : BasicTensorView(data_in, DTypeOf<T>(), rows_in, columns_in, stride_in) {}
   // A writable view may be read.
-  BasicTensorView(const BasicTensorView<false>& other) requires(kConst)
+  template <bool kOther>
+  BasicTensorView(const BasicTensorView<kOther>& other) requires(kConst && !kOther)
       : BasicTensorView(other.data, other.dtype, other.rows, other.columns, other.stride) {}
 
   // The first element as T. REQUIRES: T is the view's type.
