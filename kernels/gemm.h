@@ -21,7 +21,7 @@ struct GemmArgs {
   ConstTensorView a;         // [M, K], or [K, M] with transpose_a; fp32 or bf16; any stride
   ConstTensorView b;         // [K, N], or [N, K] with transpose_b; the dtype of a
   TensorView c;              // [M, N]; fp32, or bf16 where a and b are bf16; may not overlap a or b
-  bool transpose_a = false;  // K then counts tokens: c must be fp32
+  bool transpose_a = false;  // K then counts tokens: c must be fp32; not with transpose_b
   bool transpose_b = false;
   bool accumulate = false;  // C += ...; c must be fp32
 };
