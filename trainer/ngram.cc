@@ -18,7 +18,8 @@ constexpr std::size_t kMaxTuningTargets = 4'000'000;
 using Weights = std::array<double, kBuckets>;
 
 int BucketOf(std::int64_t count) {
-  return std::min(std::bit_width(static_cast<std::uint64_t>(count)), kBuckets - 1);
+  return std::min(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count))),
+                  kBuckets - 1);
 }
 
 // One tuning target: the higher order's estimate, the lower one's, and the context's bucket.

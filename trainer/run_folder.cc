@@ -1,0 +1,100 @@
+#include "trainer/run_folder.h"
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/base/atomic_file.h"
+#include "kernels/base/errors.h"
+#include "trainer/experiment_fields.h"
+#include "trainer/experiment_yaml.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kExperimentFile[] = "experiment.yaml";
+constexpr char kIdentityFile[] = "run.json";
+constexpr char kVocabularyFile[] = "vocabulary.json";
+
+std::string IdentityToJson(const RunIdentity& identity) {
+  const nlohmann::ordered_json json = {
+      {"result_hash", identity.result_hash},
+      {"store_content_hash", identity.store_content_hash},
+      {"vocabulary_hash", identity.vocabulary_hash},
+      {"init_from", identity.init_from},
+      {"target_weights", identity.target_weights},
+  };
+  return json.dump(1) + "\n";
+}
+
+RunIdentity IdentityFromJson(const fs::path& file) {
+  try {
+    const auto json = nlohmann::json::parse(ReadFile(file));
+    return {json.at("store_content_hash"), json.at("vocabulary_hash"), json.at("result_hash"),
+            json.at("init_from"), json.at("target_weights").get<std::vector<float>>()};
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError("{}: not a run's identity: {}", file.string(), error.what());
+  }
+}
+
+bool IsAbsentOrEmpty(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return true;
+  return fs::is_directory(folder, error) && fs::is_empty(folder, error);
+}
+
+}  // namespace
+
+std::optional<StoredRun> FindRun(const fs::path& folder) {
+  if (IsAbsentOrEmpty(folder)) return std::nullopt;
+  if (!fs::is_directory(folder)) {
+    throw InputError("{}: expected a folder for the run, found a file", folder.string());
+  }
+  if (!fs::exists(folder / kExperimentFile) || !fs::exists(folder / kIdentityFile)) {
+    throw InputError(
+        "{}: this folder holds something that is no run of sequela train (no {}): name another "
+        "run.folder",
+        folder.string(), kExperimentFile);
+  }
+  StoredRun run;
+  run.folder = folder;
+  run.experiment = ParseExperiment(ReadFile(folder / kExperimentFile), folder / kExperimentFile);
+  run.identity = IdentityFromJson(folder / kIdentityFile);
+  return run;
+}
+
+StoredRun OpenRun(const fs::path& folder) {
+  std::optional<StoredRun> run = FindRun(folder);
+  if (!run) {
+    throw InputError(
+        "{}: there is no run here; `sequela train EXPERIMENT.yaml run.folder={}` "
+        "makes one",
+        folder.string(), folder.string());
+  }
+  return *std::move(run);
+}
+
+void CreateRun(const StoredRun& run, const Vocabulary& vocabulary) {
+  if (fs::exists(run.folder)) fs::remove(run.folder);  // empty, as FindRun saw
+  PartialFolder partial(run.folder);
+  WriteFileAtomically(partial.folder() / kExperimentFile, ExperimentToYaml(run.experiment));
+  WriteFileAtomically(partial.folder() / kIdentityFile, IdentityToJson(run.identity));
+  WriteFileAtomically(partial.folder() / kVocabularyFile, vocabulary.ToJson());
+  partial.Commit();
+}
+
+void UpdateRun(const StoredRun& run) {
+  WriteFileAtomically(run.folder / kExperimentFile, ExperimentToYaml(run.experiment));
+  WriteFileAtomically(run.folder / kIdentityFile, IdentityToJson(run.identity));
+}
+
+void CheckSameVocabulary(const StoredRun& run, const ChainStore& store) {
+  if (store.vocabulary().hash() == run.identity.vocabulary_hash) return;
+  throw InputError(
+      "{}: this store's vocabulary (hash {}) is not the one that {} was trained on (hash {}).\n"
+      "Ingest the data with that vocabulary: sequela ingest MEDS_DIR --out STORE --vocabulary {}",
+      store.folder().string(), store.vocabulary().hash(), run.folder.string(),
+      run.identity.vocabulary_hash, run.folder.string());
+}
+
+}  // namespace sequela

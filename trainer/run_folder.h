@@ -1,0 +1,50 @@
+// The folder of a run: experiment.yaml, run.json, vocabulary.json, metrics, checkpoints/,
+// summary.json. Made whole or not at all; only rank 0 writes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataio/chain_store.h"
+#include "trainer/experiment.h"
+
+namespace sequela {
+
+// What a run is tied to, in run.json.
+struct RunIdentity {
+  std::string store_content_hash;
+  std::string vocabulary_hash;
+  std::string result_hash;
+  std::string init_from;  // the run or checkpoint that gave the first weights; empty: random ones
+  // Loss weight of every token as a target (records.md 12); evaluation takes their logarithm off
+  // the logits. Empty where event_balance_alpha is 1.
+  std::vector<float> target_weights;
+};
+
+// A run that lies in its folder.
+struct StoredRun {
+  std::filesystem::path folder;
+  Experiment experiment;
+  RunIdentity identity;
+  std::filesystem::path checkpoints() const { return folder / "checkpoints"; }
+};
+
+// The run in `folder`; nothing where the folder is absent or empty. Throws InputError where it
+// holds something else, or a damaged run.
+std::optional<StoredRun> FindRun(const std::filesystem::path& folder);
+// Like FindRun, but absence is an InputError too that says how a run is made.
+StoredRun OpenRun(const std::filesystem::path& folder);
+
+// Makes the folder with experiment.yaml, run.json and vocabulary.json. Throws InputError where it
+// exists and is not empty, or its parent cannot be written.
+void CreateRun(const StoredRun& run, const Vocabulary& vocabulary);
+// Replaces experiment.yaml and run.json: a resume with changed speed fields or more steps.
+void UpdateRun(const StoredRun& run);
+
+// Throws InputError where the store's tokens are not those that the run was trained on.
+void CheckSameVocabulary(const StoredRun& run, const ChainStore& store);
+
+}  // namespace sequela
