@@ -16,8 +16,10 @@
 
 namespace sequela {
 
+inline constexpr std::int64_t kMaxRopeHeadDim = 1024;
+
 struct TimeRopeSettings {
-  std::int64_t head_dim = 64;  // H, even
+  std::int64_t head_dim = 64;  // H, even, at most kMaxRopeHeadDim
   double theta = 10000.0;
   std::int64_t num_time_pairs = 0;  // of the H/2; see TimePairs
   double min_period_seconds = 60.0;
