@@ -1,0 +1,104 @@
+#include "trainer/train_setup.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "kernels/base/errors.h"
+#include "kernels/base/int_math.h"
+#include "kernels/gemm.h"
+#include "runtime/buffer.h"
+#include "runtime/step_timer.h"
+
+namespace sequela {
+
+ModelConfig ModelConfigOf(const Experiment& experiment, std::int32_t vocabulary_size) {
+  const ModelSection& model = experiment.model;
+  const auto narrow32 = [](std::int64_t value) { return narrow<std::int32_t>(value); };
+  ModelConfig config;
+  config.model_type = ModelTypeFor(model.qk_norm, model.attention_bias);
+  config.vocab_size = vocabulary_size;
+  config.hidden_size = narrow32(model.hidden_size);
+  config.intermediate_size = narrow32(model.intermediate_size);
+  config.num_hidden_layers = narrow32(model.num_hidden_layers);
+  config.num_attention_heads = narrow32(model.num_attention_heads);
+  config.num_key_value_heads = narrow32(model.num_key_value_heads);
+  config.head_dim = narrow32(model.head_dim != 0 ? model.head_dim
+                                                 : model.hidden_size / model.num_attention_heads);
+  config.max_position_embeddings = narrow32(experiment.data.context_length);
+  config.rms_norm_eps = model.rms_norm_eps;
+  config.rope_theta = model.rope_theta;
+  config.position = model.position;
+  config.rope_time_fraction = model.rope_time_fraction;
+  config.rope_time_min_period_seconds = model.rope_time_min_period_seconds;
+  config.rope_time_max_period_years = model.rope_time_max_period_years;
+  config.dropout = model.dropout;
+  config.attention_dropout = model.attention_dropout;
+  config.qk_norm = model.qk_norm;
+  config.attention_bias = model.attention_bias;
+  config.tie_word_embeddings = model.tie_word_embeddings;
+  ValidateModelConfig(config);
+  return config;
+}
+
+int ThreadsOf(const Experiment& experiment, const World& world) {
+  if (experiment.parallel.threads > 0) return narrow<int>(experiment.parallel.threads);
+  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
+    const int threads = std::atoi(text);
+    if (threads > 0) return threads;
+  }
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / world.local_size());
+}
+
+std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size) {
+  constexpr std::int64_t kLargest = 8192;
+  if (experiment.parallel.microbatch_tokens > 0) return experiment.parallel.microbatch_tokens;
+  const std::int64_t share = CeilDiv(experiment.data.global_batch_tokens, world_size);
+  return std::max(std::min(share, kLargest), experiment.data.context_length);
+}
+
+TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world) {
+  if (experiment.parallel.device == DeviceChoice::kCuda) {
+    throw InputError("parallel.device: cuda, but this build has no CUDA backend: use cpu or auto");
+  }
+  TrainStateOptions options;
+  options.decoder.compute_dtype = experiment.parallel.precision;
+  options.decoder.recompute = experiment.parallel.recompute;
+  options.decoder.num_threads = ThreadsOf(experiment, world);
+  options.decoder.max_tokens = MicrobatchTokensOf(experiment, world.size());
+  const OptimizerSection& optimizer = experiment.optimizer;
+  options.optimizer = {optimizer.beta1, optimizer.beta2, optimizer.epsilon, optimizer.weight_decay,
+                       optimizer.clip_gradient_norm};
+  options.zero_stage = narrow<int>(experiment.parallel.zero_stage);
+  return options;
+}
+
+double TrainingFlops(const ModelConfig& config, double tokens, double attended_pairs) {
+  return 6.0 * static_cast<double>(CountMatmulParameters(config)) * tokens +
+         12.0 * config.num_hidden_layers * config.q_size() * attended_pairs;
+}
+
+double MeasureMatrixRate(const Exec& exec, DType dtype) {
+  constexpr std::int64_t kSize = 512;
+  const std::int64_t matrix_bytes = kSize * kSize * SizeOf(DType::kFloat32);
+  Buffer a(matrix_bytes), b(matrix_bytes), c(matrix_bytes);
+  GemmArgs args;
+  args.a = ConstTensorView(a.data(), dtype, kSize, kSize);
+  args.b = ConstTensorView(b.data(), dtype, kSize, kSize);
+  args.c = TensorView(c.data(), DType::kFloat32, kSize, kSize);
+  args.transpose_b = true;
+  Buffer workspace(GemmWorkspaceBytes(exec, args));
+  Exec own = exec;
+  own.workspace = workspace.bytes();
+  Gemm(own, args);
+  double best_seconds = 1e9;
+  for (const Stopwatch total; total.Seconds() < 0.05;) {
+    const Stopwatch watch;
+    Gemm(own, args);
+    best_seconds = std::min(best_seconds, watch.Seconds());
+  }
+  return 2.0 * kSize * kSize * kSize / best_seconds;
+}
+
+}  // namespace sequela
