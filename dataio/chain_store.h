@@ -34,9 +34,9 @@ Split ParseSplit(std::string_view name);  // throws InputError listing the three
 
 // One row of codes.json, in the order of /chain/code.
 struct CodeEntry {
-  std::string code;
-  std::string description;  // empty where the source has none
-  std::vector<std::string> parent_codes;
+  std::string code{};
+  std::string description{};  // empty where the source has none
+  std::vector<std::string> parent_codes{};
   std::int64_t train_events = 0;
   std::int64_t train_subjects = 0;
   // The token that an event of this code without a usable value becomes ([UNK] at the worst).

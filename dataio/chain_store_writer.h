@@ -2,11 +2,14 @@
 // once, or not at all (kernels/base/atomic_file.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "dataio/chain_store.h"
@@ -39,7 +42,9 @@ class ChainShardWriter {
   struct Summary {
     std::string file_name;
     Counts counts;
+    std::array<Counts, 3> by_split;  // indexed by Split
     std::uint64_t file_bytes = 0;
+    std::uint32_t file_crc32c = 0;
     std::vector<std::pair<std::string, std::uint32_t>> crcs;  // dataset path, CRC-32C
   };
   // REQUIRES: exactly the declared counts were appended. Closes and syncs the file.
@@ -51,6 +56,10 @@ class ChainShardWriter {
 };
 
 std::string ShardFileName(int index, int count);  // "shard-00000-of-00004.h5"
+
+// A summary as text and back, to carry it from one process to another. Parsing throws InputError.
+std::string ToJson(const ChainShardWriter::Summary& summary);
+ChainShardWriter::Summary ShardSummaryFromJson(std::string_view json);
 
 // manifest.json, codes.json and vocabulary.json into `folder` (a PartialFolder's). `settings_json`,
 // `source_json`, `simulation_json` are JSON objects put under "tokenization", "source" and

@@ -19,25 +19,25 @@ std::string_view NameOf(TokenKind kind);
 
 // One token. Fields that its kind does not use keep their defaults.
 struct TokenEntry {
-  std::string text;  // as shown and as looked up: "LAB//50912//mg/dL//Q7"
+  std::string text{};  // as shown and as looked up: "LAB//50912//mg/dL//Q7"
   TokenKind kind = TokenKind::kSpecial;
   std::int64_t train_count = 0;  // occurrences in the train split
   // code, value, static: the code, or, for a fallback token, what the merged codes share (a parent,
   // a truncated code, a prefix); empty for bin tokens that stand alone (separate mode).
-  std::string code;
+  std::string code{};
   bool is_fallback = false;  // stands for several rare codes (codes.json says which)
   // Numeric value tokens: values v with bin_lower < v <= bin_upper (float32; -inf and +inf at the
   // ends). NaN in both: no numeric bin.
   float bin_lower = std::numeric_limits<float>::quiet_NaN();
   float bin_upper = std::numeric_limits<float>::quiet_NaN();
-  std::string text_result;  // value tokens of text results: the result ("positive", "OTHER")
+  std::string text_result{};  // value tokens of text results: the result ("positive", "OTHER")
   // Gap and age tokens: lower <= seconds < upper (INT64_MAX at the top). Ages are seconds since
   // birth.
   std::int64_t lower_seconds = 0;
   std::int64_t upper_seconds = 0;
   // Gap tokens: evenly spaced quantiles, in seconds, of the train gaps inside the bin (0, 1/8 ..
   // 1); a generator samples from them. Empty where train has none.
-  std::vector<double> gap_quantiles_seconds;
+  std::vector<double> gap_quantiles_seconds{};
 
   bool has_numeric_bin() const { return bin_lower == bin_lower; }
 };

@@ -1,0 +1,240 @@
+#include "dataio/store/manifest.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "dataio/store/json_fields.h"
+#include "kernels/base/errors.h"
+#include "kernels/base/philox.h"
+
+namespace sequela {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Counts = ChainShardWriter::Counts;
+using Summary = ChainShardWriter::Summary;
+
+constexpr std::array kSplits = {Split::kTrain, Split::kTuning, Split::kHeldOut};
+constexpr std::int64_t kMaxCount = std::int64_t{1} << 48;
+constexpr std::size_t kMaxShards = 99999;
+
+std::string Hex(std::uint32_t crc) { return fmt::format("{:08x}", crc); }
+
+std::uint32_t ParseHex(const JsonField& field) {
+  const std::string& text = field.String();
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (text.size() != 8 || error != std::errc() || end != text.data() + 8) {
+    field.Refuse("a CRC-32C as eight hex digits");
+  }
+  return value;
+}
+
+Json SplitsToJson(const std::array<Counts, 3>& by_split) {
+  Json json = Json::object();
+  for (const Split split : kSplits) {
+    const Counts& counts = by_split[static_cast<std::size_t>(split)];
+    json[std::string(NameOf(split))] = {{"subjects", counts.subjects}, {"tokens", counts.tokens}};
+  }
+  return json;
+}
+
+Json SummaryToJson(const Summary& shard) {
+  Json datasets = Json::object();
+  for (const auto& [path, crc] : shard.crcs) datasets[path] = Hex(crc);
+  return {{"file", shard.file_name},       {"subjects", shard.counts.subjects},
+          {"tokens", shard.counts.tokens}, {"splits", SplitsToJson(shard.by_split)},
+          {"bytes", shard.file_bytes},     {"crc32c", Hex(shard.file_crc32c)},
+          {"datasets_crc32c", datasets}};
+}
+
+Counts ParseCounts(const JsonField& field) {
+  return {field["subjects"].Integer(0, kMaxCount), field["tokens"].Integer(0, kMaxCount)};
+}
+
+std::array<Counts, 3> ParseSplits(const JsonField& field) {
+  std::array<Counts, 3> by_split;
+  for (const Split split : kSplits) {
+    by_split[static_cast<std::size_t>(split)] =
+        ParseCounts(field[std::string(NameOf(split)).c_str()]);
+  }
+  return by_split;
+}
+
+Counts Sum(const std::array<Counts, 3>& by_split) {
+  Counts sum;
+  for (const Counts& counts : by_split) {
+    sum.subjects += counts.subjects;
+    sum.tokens += counts.tokens;
+  }
+  return sum;
+}
+
+bool Equal(const Counts& a, const Counts& b) {
+  return a.subjects == b.subjects && a.tokens == b.tokens;
+}
+
+Summary ParseSummary(const JsonField& field) {
+  Summary shard;
+  shard.file_name = field["file"].String();
+  shard.counts = ParseCounts(field);
+  shard.by_split = ParseSplits(field["splits"]);
+  if (!Equal(Sum(shard.by_split), shard.counts)) {
+    field["splits"].Refuse("counts that add up to those of the shard");
+  }
+  shard.file_bytes = static_cast<std::uint64_t>(field["bytes"].Integer(0, INT64_MAX));
+  shard.file_crc32c = ParseHex(field["crc32c"]);
+  const JsonField datasets = field["datasets_crc32c"];
+  for (const std::string_view path : kDatasetPaths) {
+    const std::string key(path);
+    shard.crcs.emplace_back(key, ParseHex(datasets[key.c_str()]));
+  }
+  return shard;
+}
+
+void RefuseOtherFormat(const JsonField& root) {
+  if (root["format"].String() != kStoreFormat) root["format"].Refuse("\"sequela.chain_store\"");
+  if (!root["format_version"].String().starts_with(kStoreMajorPrefix)) {
+    root["format_version"].Refuse(fmt::format(
+        "version {}x, the only one that this program knows: use the sequela that wrote the store, "
+        "or ingest again",
+        kStoreMajorPrefix));
+  }
+}
+
+void ParseFiles(const JsonField& files, Manifest* manifest) {
+  for (const char* name : {"codes.json", "vocabulary.json"}) {
+    const JsonField file = files[name];
+    manifest->files.push_back({name,
+                               static_cast<std::uint64_t>(file["bytes"].Integer(0, INT64_MAX)),
+                               ParseHex(file["crc32c"])});
+  }
+}
+
+void ParseShards(const JsonField& shards, Manifest* manifest) {
+  const std::size_t count = shards.ArraySize();
+  if (count == 0 || count > kMaxShards) shards.Refuse("1 to 99999 shards");
+  for (std::size_t i = 0; i < count; ++i) {
+    manifest->shards.push_back(ParseSummary(shards[i]));
+    const std::string name = ShardFileName(static_cast<int>(i), static_cast<int>(count));
+    if (manifest->shards.back().file_name != name) {
+      shards[i]["file"].Refuse(fmt::format("\"{}\"", name));
+    }
+  }
+}
+
+void RefuseContradictions(const JsonField& root, const Manifest& manifest) {
+  if (!Equal(ParseCounts(root), manifest.Total())) {
+    root["subjects"].Refuse(fmt::format("the sum over shards, {} subjects and {} tokens",
+                                        manifest.Total().subjects, manifest.Total().tokens));
+  }
+  const std::array<Counts, 3> by_split = ParseSplits(root["splits"]);
+  for (const Split split : kSplits) {
+    if (!Equal(by_split[static_cast<std::size_t>(split)], manifest.TotalOf(split))) {
+      root["splits"].Refuse("the sums over shards");
+    }
+  }
+  if (root["token_dtype"].String() != TokenTypeName(manifest.vocabulary_size)) {
+    root["token_dtype"].Refuse(fmt::format("\"{}\"", TokenTypeName(manifest.vocabulary_size)));
+  }
+  if (manifest.content_hash != ContentHash(manifest)) {
+    root["content_hash"].Refuse(
+        fmt::format("\"{}\", that of its checksums", ContentHash(manifest)));
+  }
+}
+
+}  // namespace
+
+Counts Manifest::Total() const {
+  Counts sum;
+  for (const Summary& shard : shards) {
+    sum.subjects += shard.counts.subjects;
+    sum.tokens += shard.counts.tokens;
+  }
+  return sum;
+}
+
+Counts Manifest::TotalOf(Split split) const {
+  Counts sum;
+  for (const Summary& shard : shards) {
+    sum.subjects += shard.by_split[static_cast<std::size_t>(split)].subjects;
+    sum.tokens += shard.by_split[static_cast<std::size_t>(split)].tokens;
+  }
+  return sum;
+}
+
+std::string_view TokenTypeName(std::int32_t vocabulary_size) {
+  return vocabulary_size <= 65536 ? "uint16" : "uint32";
+}
+
+std::string ContentHash(const Manifest& manifest) {
+  std::string all = manifest.vocabulary_hash;
+  for (const Manifest::File& file : manifest.files) {
+    all += fmt::format(";{}:{:08x}", file.name, file.crc32c);
+  }
+  for (const Summary& shard : manifest.shards) {
+    for (const auto& [path, crc] : shard.crcs) {
+      all += fmt::format(";{}{}:{:08x}", shard.file_name, path, crc);
+    }
+  }
+  return fmt::format("{:016x}", MixBits(HashName(all)));
+}
+
+std::string ToJson(const Manifest& manifest) {
+  Json files = Json::object();
+  for (const Manifest::File& file : manifest.files) {
+    files[file.name] = {{"bytes", file.bytes}, {"crc32c", Hex(file.crc32c)}};
+  }
+  Json shards = Json::array();
+  for (const Summary& shard : manifest.shards) shards.push_back(SummaryToJson(shard));
+  std::array<Counts, 3> by_split;
+  for (const Split split : kSplits) {
+    by_split[static_cast<std::size_t>(split)] = manifest.TotalOf(split);
+  }
+  Json json = {{"format", kStoreFormat},
+               {"format_version", kStoreVersion},
+               {"writer_version", SEQUELA_VERSION},
+               {"subjects", manifest.Total().subjects},
+               {"tokens", manifest.Total().tokens},
+               {"splits", SplitsToJson(by_split)},
+               {"token_dtype", TokenTypeName(manifest.vocabulary_size)},
+               {"vocabulary_size", manifest.vocabulary_size},
+               {"vocabulary_hash", manifest.vocabulary_hash},
+               {"content_hash", ContentHash(manifest)},
+               {"files", files},
+               {"shards", shards},
+               {"tokenization", Json::parse(manifest.tokenization_json)},
+               {"source", Json::parse(manifest.source_json)}};
+  if (manifest.simulation_json) json["simulation"] = Json::parse(*manifest.simulation_json);
+  return json.dump(1) + "\n";
+}
+
+Manifest ParseManifest(std::string_view text, const std::filesystem::path& file) {
+  const nlohmann::json document = ParseJson(text, file);
+  const std::string name = file.string();
+  const JsonField root(document, name);
+  RefuseOtherFormat(root);
+  Manifest manifest;
+  manifest.vocabulary_size =
+      static_cast<std::int32_t>(root["vocabulary_size"].Integer(3, std::int64_t{1} << 24));
+  manifest.vocabulary_hash = root["vocabulary_hash"].String();
+  manifest.content_hash = root["content_hash"].String();
+  ParseFiles(root["files"], &manifest);
+  ParseShards(root["shards"], &manifest);
+  manifest.tokenization_json = root["tokenization"].Object().dump();
+  manifest.source_json = root["source"].Object().dump();
+  if (root.Has("simulation")) manifest.simulation_json = root["simulation"].Object().dump();
+  RefuseContradictions(root, manifest);
+  return manifest;
+}
+
+std::string ToJson(const Summary& summary) { return SummaryToJson(summary).dump(); }
+
+Summary ShardSummaryFromJson(std::string_view json) {
+  const nlohmann::json document = ParseJson(json, "shard summary");
+  return ParseSummary(JsonField(document, "shard summary"));
+}
+
+}  // namespace sequela

@@ -1,0 +1,56 @@
+// manifest.json: what a chain store consists of. Written last and read first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataio/chain_store_writer.h"
+
+namespace sequela {
+
+inline constexpr std::string_view kStoreFormat = "sequela.chain_store";
+inline constexpr std::string_view kStoreVersion = "1.0";
+// The major version that this program reads: minor ones only add what an old reader may ignore.
+inline constexpr std::string_view kStoreMajorPrefix = "1.";
+inline constexpr std::array<std::string_view, 7> kDatasetPaths = {
+    "/chain/token", "/chain/time",     "/chain/code",   "/chain/value",
+    "/subject/id",  "/subject/offset", "/subject/split"};
+
+struct Manifest {
+  struct File {
+    std::string name;
+    std::uint64_t bytes = 0;
+    std::uint32_t crc32c = 0;
+  };
+  std::int32_t vocabulary_size = 0;
+  std::string vocabulary_hash;
+  std::string content_hash;
+  std::vector<File> files;  // the JSON files beside the manifest
+  std::vector<ChainShardWriter::Summary> shards;
+  std::string tokenization_json;
+  std::string source_json;
+  std::optional<std::string> simulation_json;
+
+  ChainShardWriter::Counts Total() const;
+  ChainShardWriter::Counts TotalOf(Split split) const;
+};
+
+// "uint16" or "uint32".
+std::string_view TokenTypeName(std::int32_t vocabulary_size);
+
+// Names the content of a store by all its checksums: 16 hex digits.
+std::string ContentHash(const Manifest& manifest);
+
+// The same bytes for the same manifest. REQUIRES: the three JSON texts are objects.
+std::string ToJson(const Manifest& manifest);
+
+// Throws InputError where the text is no manifest of a version that this program knows, or
+// contradicts itself.
+Manifest ParseManifest(std::string_view json, const std::filesystem::path& file);
+
+}  // namespace sequela

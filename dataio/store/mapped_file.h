@@ -1,0 +1,33 @@
+// A file mapped for reading, whole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+namespace sequela {
+
+// Safe for concurrent reads. Its pages are read from the disk when first touched; a file that
+// another program cuts short afterwards ends the process (SIGBUS).
+class MappedFile {
+ public:
+  MappedFile() = default;
+  // Maps nothing where mapping is impossible (data() is null then). Throws InputError where the
+  // file cannot be opened.
+  explicit MappedFile(const std::filesystem::path& file);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  const std::byte* data() const { return data_; }
+  std::uint64_t size() const { return size_; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::uint64_t size_ = 0;
+};
+
+// CRC-32C of a file's bytes. Throws InputError where it cannot be read.
+std::uint32_t FileCrc32c(const std::filesystem::path& file);
+
+}  // namespace sequela
