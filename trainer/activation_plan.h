@@ -44,7 +44,8 @@ struct BlockActivations {
   TensorView entry_normed;   // [T, d]
   TensorView qkv;            // [T, (N + 2 G) H] q and k rotated, unless there is QK-norm
   TensorView qk;             // [T, (N + G) H] QK-norm only: q and k normed and rotated
-  TensorView qk_rstd;        // QK-norm only: [T, N + G] seen as T * N, then T * G values
+  TensorView query_rstd;     // QK-norm only: [T, N]
+  TensorView key_rstd;       // QK-norm only: [T, G]
   TensorView attention;      // [T, N H]
   TensorView lse;            // [T, N]
   TensorView middle;         // [T, d] the residual stream after attention
@@ -65,9 +66,9 @@ struct SharedActivations {
   TensorView nll;           // [T, 1] fp32
   // Backward alone.
   TensorView d_residual;   // [T, d]
-  TensorView d_branch;     // [T, d] d_residual through dropout; d_residual itself without dropout
-  TensorView d_normed;     // [T, d]
-  TensorView d_swiglu;     // [T, f]
+  TensorView d_branch;     // [T, d] d_residual through dropout; without dropout d_residual itself
+  TensorView d_normed;     // [T, d] the memory of `branch`
+  TensorView d_swiglu;     // [T, f] the memory of d_attention and d_qkv
   TensorView d_attention;  // [T, N H]
   TensorView d_qkv;        // [T, (N + 2 G) H]
 };
@@ -81,6 +82,9 @@ struct Activations {
 // Allocates all of it: on a measuring arena to learn the size, then on the real one.
 Activations AllocateActivations(const ModelConfig& config, const DecoderOptions& options,
                                 Arena& arena);
+// The first `tokens` rows of everything, written into `out` (made once, so that nothing is
+// allocated).
+void NarrowActivations(const Activations& all, std::int64_t tokens, Activations& out);
 // The bytes that AllocateActivations takes.
 std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options);
 

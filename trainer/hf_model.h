@@ -3,10 +3,10 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <span>
 
 #include "runtime/parameter_table.h"
+#include "runtime/safetensors.h"
 #include "trainer/model_config.h"
 
 namespace sequela {
@@ -14,11 +14,23 @@ namespace sequela {
 // config.json of the folder (trainer/model_config.h). Throws InputError.
 ModelConfig LoadModelConfig(const std::filesystem::path& folder);
 
-// Hands every parameter's fp32 values, in the table's order, to `take`. Throws InputError naming
-// the folder and the tensors that are missing, unknown, or of another shape than the model's,
-// before anything was taken. A tied model's lm_head.weight may be there or not; it is not read.
-void LoadModelWeights(const std::filesystem::path& folder, const ParameterTable& table,
-                      const std::function<void(int piece, std::span<const float> values)>& take);
+// The weights of such a folder, ready to be read piece by piece. Safe for concurrent reading.
+class ModelWeights {
+ public:
+  // Opens and compares with the model's table (borrowed). Throws InputError naming the folder and
+  // the tensors that are missing, unknown, or of another shape. A tied model's lm_head.weight may
+  // be there or not; it is not read.
+  ModelWeights(const std::filesystem::path& folder, const ParameterTable& table);
+
+  // The values of one parameter in fp32 (BF16 is widened). REQUIRES: values.size() == piece.size().
+  void Read(int piece, std::span<float> values) const;
+  // All of them into weights and vectors.
+  void ReadAll(FlatBuffers& buffers) const;
+
+ private:
+  SafetensorsModel model_;
+  const ParameterTable& table_;
+};
 
 // Writes config.json and model.safetensors with the weights as they are (compute dtype). The folder
 // exists; files appear under their final names (not atomic as a pair: checkpoints use

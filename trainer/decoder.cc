@@ -1,0 +1,180 @@
+#include "trainer/decoder.h"
+
+#include "kernels/dropout.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/time_rope.h"
+#include "trainer/decoder_block.h"
+#include "trainer/decoder_pass.h"
+#include "trainer/linear.h"
+#include "trainer/loss_head.h"
+#include "trainer/parameter_pieces.h"
+
+namespace sequela {
+namespace {
+
+const std::uint64_t kEmbeddingSite = HashName("embedding");
+
+TimeRopeSettings RopeSettings(const ModelConfig& config) {
+  return {.head_dim = config.head_dim,
+          .theta = config.rope_theta,
+          .num_time_pairs = config.num_time_pairs(),
+          .min_period_seconds = config.rope_time_min_period_seconds,
+          .max_period_years = config.rope_time_max_period_years};
+}
+
+// Primitives for the largest batch, built before the first step.
+void PrepareProducts(const ModelConfig& config, const DecoderOptions& options, const Exec& exec) {
+  const std::int64_t d = config.hidden_size;
+  const std::int64_t f = config.intermediate_size;
+  const auto prepare = [&](std::int64_t in, std::int64_t out) {
+    PrepareLinear(exec, options.compute_dtype, options.max_tokens, in, out);
+  };
+  prepare(d, config.qkv_size());
+  prepare(config.q_size(), d);
+  prepare(d, 2 * f);
+  prepare(f, d);
+}
+
+}  // namespace
+
+struct Decoder::Impl {
+  Impl(const ModelConfig& config_in, const DecoderOptions& options_in)
+      : config(config_in),
+        options(options_in),
+        table(BuildParameterTable(config)),
+        pieces(FindDecoderPieces(config, table)),
+        arena(ActivationBytes(config, options)),
+        activations(AllocateActivations(config, options, arena)),
+        exec{.num_threads = options.num_threads, .workspace = activations.workspace} {
+    if (options.with_backward) {
+      embedding_plan.Reserve(options.max_tokens);
+      PrepareProducts(config, options, exec);
+    }
+  }
+
+  // Checks the batch and builds what all layers read: work list and rotary tables.
+  DecoderPass BeginPass(FlatBuffers& buffers, const Batch& batch, const PassHooks& hooks);
+  void Forward(DecoderPass& pass);
+  void EmbeddingGradient(DecoderPass& pass);
+
+  ModelConfig config;
+  DecoderOptions options;
+  ParameterTable table;
+  DecoderPieces pieces;
+  Arena arena;
+  Activations activations;
+  Activations rows;  // of the batch at hand
+  Exec exec;
+  AttentionPlan attention_plan;
+  EmbeddingPlan embedding_plan;
+};
+
+DecoderPass Decoder::Impl::BeginPass(FlatBuffers& buffers, const Batch& batch,
+                                     const PassHooks& hooks) {
+  const std::int64_t tokens = batch.num_tokens();
+  SEQUELA_CHECK(tokens <= options.max_tokens, "{} tokens, planned for {}", tokens,
+                options.max_tokens);
+  SEQUELA_CHECK(buffers.compute_dtype() == options.compute_dtype);
+  NarrowActivations(activations, tokens, rows);
+  attention_plan = AttentionPlan::Causal(batch.document_begin, batch.sample);
+  SEQUELA_CHECK(options.max_document_tokens == 0 ||
+                    attention_plan.longest_document() <= options.max_document_tokens,
+                "a document of {} tokens, planned for {}", attention_plan.longest_document(),
+                options.max_document_tokens);
+  BuildTimeRopeTable(exec, RopeSettings(config),
+                     {.position = batch.position,
+                      .time_us = batch.time_us,
+                      .document_begin = batch.document_begin,
+                      .cos_TP = rows.shared.rope_cos,
+                      .sin_TP = rows.shared.rope_sin});
+  return {.exec = exec,
+          .config = config,
+          .buffers = buffers,
+          .batch = batch,
+          .attention_plan = attention_plan,
+          .activations = rows,
+          .hooks = hooks,
+          .recompute = options.recompute,
+          .dropout = {}};
+}
+
+void Decoder::Impl::Forward(DecoderPass& pass) {
+  const TensorView embedded = rows.blocks.front().entry;
+  EmbeddingForward(exec, {.token = pass.batch.token,
+                          .table_VD = pass.buffers.Weight(pieces.embedding),
+                          .out_TD = embedded});
+  pass.Done("embedding");
+  BranchDropout(pass, kEmbeddingSite, embedded, embedded);
+  ConstTensorView residual;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const auto index = static_cast<std::size_t>(layer);
+    BlockForward(pass, pieces.blocks[index], layer, residual);
+    residual = rows.blocks[index].middle;
+  }
+  FinalNormForward(pass, pieces, residual);
+}
+
+void Decoder::Impl::EmbeddingGradient(DecoderPass& pass) {
+  SharedActivations& shared = pass.shared();
+  BranchDropout(pass, kEmbeddingSite, shared.d_residual, shared.d_residual);
+  embedding_plan.Build(pass.batch.token, config.vocab_size);
+  EmbeddingBackward(exec, {.plan = &embedding_plan,
+                           .d_out_TD = shared.d_residual,
+                           .d_table_VD = pass.buffers.Gradient(pieces.embedding)});
+  pass.Done("embedding");
+}
+
+Decoder::Decoder(const ModelConfig& config, const DecoderOptions& options)
+    : impl_(std::make_unique<Impl>(config, options)) {}
+Decoder::~Decoder() = default;
+
+const ModelConfig& Decoder::config() const { return impl_->config; }
+const DecoderOptions& Decoder::options() const { return impl_->options; }
+const ParameterTable& Decoder::table() const { return impl_->table; }
+std::int64_t Decoder::arena_bytes() const { return impl_->arena.capacity_bytes(); }
+
+BatchLoss Decoder::ForwardBackward(FlatBuffers& buffers, const Batch& batch,
+                                   const DropoutKeys& dropout, const PassHooks& hooks) {
+  SEQUELA_CHECK(impl_->options.with_backward);
+  DecoderPass pass = impl_->BeginPass(buffers, batch, hooks);
+  pass.with_dropout = true;
+  pass.dropout = dropout;
+  BatchLoss loss;
+  if (batch.num_tokens() > 0) {
+    impl_->Forward(pass);
+    loss = LossForwardBackward(pass, impl_->pieces);
+    for (int layer = impl_->config.num_hidden_layers - 1; layer >= 0; --layer) {
+      BlockBackward(pass, impl_->pieces.blocks[static_cast<std::size_t>(layer)], layer);
+    }
+    impl_->EmbeddingGradient(pass);
+  }
+  pass.CompleteThrough(impl_->table.num_pieces() - 1);
+  return loss;
+}
+
+TokenScores Decoder::Evaluate(FlatBuffers& buffers, const Batch& batch,
+                              const EvaluateOptions& options, const PassHooks& hooks) {
+  if (batch.num_tokens() == 0) return {};
+  DecoderPass pass = impl_->BeginPass(buffers, batch, hooks);
+  impl_->Forward(pass);
+  return ScoreTargets(pass, impl_->pieces, options);
+}
+
+void Decoder::Logits(FlatBuffers& buffers, const Batch& batch, std::span<float> logits) {
+  const std::int64_t vocabulary = impl_->config.vocab_size;
+  SEQUELA_CHECK(static_cast<std::int64_t>(logits.size()) == batch.num_tokens() * vocabulary);
+  const PassHooks no_hooks;
+  DecoderPass pass = impl_->BeginPass(buffers, batch, no_hooks);
+  impl_->Forward(pass);
+  const GemmArgs product = {.a = pass.shared().final_normed,
+                            .b = buffers.Weight(impl_->pieces.head.first),
+                            .c = TensorView(logits.data(), batch.num_tokens(), vocabulary),
+                            .transpose_b = true};
+  Buffer workspace(GemmWorkspaceBytes(impl_->exec, product));
+  Exec exec = impl_->exec;
+  exec.workspace = workspace.bytes();
+  Gemm(exec, product);
+}
+
+}  // namespace sequela
