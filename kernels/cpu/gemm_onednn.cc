@@ -44,6 +44,11 @@ class SingleThreaded {
   int before_;
 };
 
+bool HasIsa(dnnl::cpu_isa isa) {
+  const auto wanted = static_cast<unsigned>(isa);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+}
+
 const dnnl::engine& Engine() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
@@ -136,11 +141,13 @@ void RunTileMatmul(const TileMatmul& matmul, const void* a, const void* b, void*
 }
 
 bool TileMatmulHasNativeBf16() {
-  static const bool native = [] {
-    const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
-  }();
+  static const bool native = HasIsa(dnnl::cpu_isa::avx512_core_bf16);
   return native;
+}
+
+bool TileMatmulLikesSmallTiles() {
+  static const bool likes = HasIsa(dnnl::cpu_isa::avx512_core);
+  return likes;
 }
 
 }  // namespace sequela::cpu

@@ -35,4 +35,7 @@ void RunTileMatmul(const TileMatmul& matmul, const void* a, const void* b, void*
 // Whether bf16 tiles run on bf16 instructions; FindTileMatmul takes bf16 only then.
 bool TileMatmulHasNativeBf16();
 
+// Whether small tiles lose nothing here.
+bool TileMatmulLikesSmallTiles();
+
 }  // namespace sequela::cpu
