@@ -19,7 +19,7 @@ struct AdamwArgs {
   std::span<float> m;               // [n] read and written; 0 before the first step
   std::span<float> v;               // [n] likewise
   std::span<const float> gradient;  // [n] read
-  std::span<bf16> weights;  // [n] written with p rounded, or empty (in fp32 master is weights)
+  std::span<bf16> weights{};  // [n] written with p rounded, or empty (in fp32 master is weights)
   double learning_rate;
   double beta1;
   double beta2;

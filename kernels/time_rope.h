@@ -33,11 +33,11 @@ std::int64_t TimePairs(std::int64_t head_dim, double fraction);
 // Fills [T, H/2] tables of cosines and sines, once a batch for all layers. Runs on the host
 // whatever exec.backend says: the tables are host memory.
 struct TimeRopeTableArgs {
-  std::span<const std::int32_t> position;        // [T] index within the document
-  std::span<const std::int64_t> time_us;         // [T]; may be empty where num_time_pairs is 0
-  std::span<const std::int32_t> document_begin;  // [D + 1], from 0 to T; may be empty likewise
-  TensorView cos_TP;                             // [T, H/2] fp32; written in full
-  TensorView sin_TP;                             // likewise
+  std::span<const std::int32_t> position;          // [T] index within the document
+  std::span<const std::int64_t> time_us{};         // [T]; may be empty where num_time_pairs is 0
+  std::span<const std::int32_t> document_begin{};  // [D + 1], from 0 to T; may be empty likewise
+  TensorView cos_TP;                               // [T, H/2] fp32; written in full
+  TensorView sin_TP;                               // likewise
 };
 void BuildTimeRopeTable(const Exec& exec, const TimeRopeSettings& settings,
                         const TimeRopeTableArgs& args);
