@@ -21,6 +21,10 @@ endfunction()
 function(sequela_link_kernels)
   target_link_libraries(sequela_kernels PUBLIC fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
                         PRIVATE sequela_dnnl sequela_hwy)
+  # Every Highway file is compiled once for each instruction set. Machines that train have AVX2 or
+  # AVX-512 (and any x86-64 the plain version): leaving out the two between halves the
+  # build.
+  target_compile_definitions(sequela_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4)")
 endfunction()
 
 function(sequela_link_runtime)
