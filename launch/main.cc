@@ -1,15 +1,19 @@
-// The program `sequela`: parses the command line, runs one command, and turns what was thrown into
-// one message and an exit code (kernels/base/errors.h).
+// The program `sequela`: finds its peers, parses the command line, runs one command, and turns what
+// was thrown into one message and an exit code (kernels/base/errors.h). On several ranks a failure
+// ends the whole job.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <sstream>
+#include <string>
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "runtime/world.h"
 
 namespace sequela {
 namespace {
@@ -20,13 +24,14 @@ constexpr int kBadInput = 2;
 constexpr int kStopped = 3;
 constexpr int kMachineFailed = 4;
 
-int Fail(int code, const char* kind, const char* message) {
-  fmt::print(stderr, "sequela: {}{}\n", kind, message);
-  return code;
-}
+// How a command ended. kDone and kStopped are reached by all ranks together; any other code may be
+// one rank's own, and the others have to be ended.
+struct Outcome {
+  int code = kDone;
+  std::string message;
+};
 
-int ParseAndRun(int argc, char** argv) {
-  CLI::App program("Trains foundation models of health records.", "sequela");
+void AddCommands(CLI::App& program) {
   program.require_subcommand(1);
   program.set_version_flag("--version", SEQUELA_VERSION);
   AddSimulateCommand(program);
@@ -38,25 +43,72 @@ int ParseAndRun(int argc, char** argv) {
   AddVerifyCommand(program);
   AddTrainCommand(program);
   AddEvaluateCommand(program);
+}
+
+// --help, --version, or a command line that cannot be read. All ranks read the same one: rank 0
+// speaks.
+Outcome ReportParse(const CLI::App& program, const CLI::ParseError& error, const World& world) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = program.exit(error, out, err) == 0 ? kDone : kBadInput;
+  if (world.rank() == 0) {
+    fmt::print(stdout, "{}", out.str());
+    fmt::print(stderr, "{}", err.str());
+  }
+  return {code, ""};
+}
+
+Outcome ParseAndRun(int argc, char** argv, const World& world) {
+  CLI::App program("Trains foundation models of health records.", "sequela");
+  AddCommands(program);
   try {
     program.parse(argc, argv);
-    return kDone;
+    return {};
   } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? kDone : kBadInput;
+    return ReportParse(program, error, world);
   } catch (const InputError& error) {
-    return Fail(kBadInput, "", error.what());
+    return {kBadInput, error.what()};
   } catch (const StopRequested& error) {
-    return Fail(kStopped, "", error.what());
+    return {kStopped, error.what()};
   } catch (const MachineError& error) {
-    return Fail(kMachineFailed, "", error.what());
+    return {kMachineFailed, error.what()};
   } catch (const std::bad_alloc&) {
-    return Fail(kMachineFailed, "", "out of memory");
+    return {kMachineFailed, "out of memory"};
   } catch (const std::exception& error) {
-    return Fail(kDefect, "internal error (please report it): ", error.what());
+    return {kDefect, fmt::format("internal error (please report it): {}", error.what())};
   }
+}
+
+// "sequela: <message>", with the rank's name where the fault may be its own.
+std::string Line(const Outcome& outcome, const World* world) {
+  if (outcome.message.empty()) return "";
+  const bool own = outcome.code == kMachineFailed || outcome.code == kDefect;
+  const std::string rank = world != nullptr && own ? world->Name() : "";
+  return fmt::format("sequela: {}{}{}", rank, rank.empty() ? "" : ": ", outcome.message);
+}
+
+// Starts the world, runs, and leaves it.
+int Run(int argc, char** argv) {
+  World* world = nullptr;
+  try {
+    world = &World::Start();
+  } catch (const InputError& error) {
+    fmt::print(stderr, "{}\n", Line({kBadInput, error.what()}, nullptr));
+    return kBadInput;
+  } catch (const MachineError& error) {
+    fmt::print(stderr, "{}\n", Line({kMachineFailed, error.what()}, nullptr));
+    return kMachineFailed;
+  }
+  const Outcome outcome = ParseAndRun(argc, argv, *world);
+  const std::string line = Line(outcome, world);
+  const bool together = outcome.code == kDone || outcome.code == kStopped;
+  if (!together && world->size() > 1) world->Abort(outcome.code, line);
+  if (!line.empty() && world->rank() == 0) fmt::print(stderr, "{}\n", line);
+  world->Finalize();
+  return outcome.code;
 }
 
 }  // namespace
 }  // namespace sequela
 
-int main(int argc, char** argv) { return sequela::ParseAndRun(argc, argv); }
+int main(int argc, char** argv) { return sequela::Run(argc, argv); }

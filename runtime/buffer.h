@@ -1,4 +1,5 @@
-// Owned memory for tensors: aligned to 64 bytes, from 2 MiB on to 2 MiB with advice for huge pages.
+// Owned memory for tensors: aligned to a page at least, from 2 MiB on to 2 MiB with advice for huge
+// pages.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +41,9 @@ class Buffer {
   }
 
  private:
-  std::byte* data_ = nullptr;
+  std::byte* data_ = nullptr;  // within the mapping
   std::int64_t size_bytes_ = 0;
+  void* mapping_ = nullptr;
   std::int64_t mapped_bytes_ = 0;
 };
 

@@ -74,7 +74,8 @@ class GradientBuckets {
   // nothing). `step` appears in messages.
   void Begin(std::int64_t step);
   // The gradients of the pieces [0, num_pieces) are final on this rank: complete buckets leave.
-  // Throws NonFiniteGradient naming rank, step and parameter before a NaN or infinity leaves.
+  // Throws NonFiniteGradient naming parameter, place and step before a NaN or infinity leaves
+  // (launch/main.cc names the rank).
   void MarkReady(int num_pieces);
   // Between the operations of a block.
   void Poll();
@@ -89,15 +90,14 @@ class GradientBuckets {
 
  private:
   void Send(int bucket);
-  void CheckFinite(TileRun run) const;
+  [[noreturn]] void FailNotFinite(TileRun run) const;
 
   FlatBuffers& buffers_;
   Communicator& communicator_;
   int zero_stage_;
   BucketPlan plan_;
-  std::int64_t ready_elements_ = 0;    // everything before this element is final
   int next_bucket_ = 0;                // the first bucket that has not left
-  std::vector<CommRequest> requests_;  // by bucket
+  std::vector<CommRequest> requests_;  // of the buckets that have left
   std::int64_t step_ = 0;
   double wait_seconds_ = 0;
 };

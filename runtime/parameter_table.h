@@ -101,6 +101,7 @@ class FlatBuffers {
   float* vectors();
   const float* vectors() const;
   std::span<float> gradients() { return gradients_.As<float>(); }
+  std::span<const float> gradients() const { return gradients_.As<float>(); }
 
  private:
   TensorView View(std::byte* data, DType dtype, int first, int last);

@@ -41,10 +41,11 @@ class ShardedOptimizer {
   // rank fills alike.
   void Initialize(const std::function<void(int piece, std::span<float> values)>& fill);
 
-  // One update from the summed gradients (GradientBuckets::Finish) and W: the gradient is summed /
-  // W. Norm: square root of fp64 partials of tiles, added in tile order, the same for every number
-  // of ranks up to the rounding of the summed gradients. Afterwards weights and vectors are up to
-  // date on all ranks.
+  // One update from the summed gradients (GradientBuckets::Finish) and W: the gradient is sum / W.
+  // The norm is the root of fp64 partials of tiles, added in tile order: the same bits for ZeRO 0
+  // and 1, and for every number of ranks up to the rounding of the sums. Afterwards weights and
+  // vectors are up to date on all ranks. Throws MachineError naming the parameter, on all ranks,
+  // where a sum is not finite; nothing has changed then. Collective.
   UpdateResult Update(const Exec& exec, double learning_rate, double weight_sum);
 
   // Updates applied so far: AdamW's t.
@@ -53,29 +54,42 @@ class ShardedOptimizer {
   // Seconds that the last Update waited for other ranks.
   double communication_wait_seconds() const { return wait_seconds_; }
 
-  // The shard: its runs in the flat buffers, and local buffers that are their concatenation. In
-  // fp32 master is the weights' own run and `master` is empty. Read and written by checkpoints.
+  // --- for checkpoints ---
+  // The shard: its runs in the flat buffers, in order. m(), v() and, in bf16, master() are their
+  // concatenation. In fp32 the weights are the master, and master() is empty.
   const std::vector<TileRun>& runs() const { return runs_; }
   std::span<float> master() { return master_.As<float>(); }
   std::span<float> m() { return m_.As<float>(); }
   std::span<float> v() { return v_.As<float>(); }
-  // The master values of run `index`: in `master`, or in the weights (fp32).
-  std::span<float> MasterRun(int index);
+  // After master (fp32: the weights of the own runs), m and v were read: brings weights and vectors
+  // of all ranks up to date. Collective.
+  void PublishParameters();
 
   FlatBuffers& buffers() { return buffers_; }
   const BucketPlan& plan() const { return plan_; }
-  Communicator& communicator() { return communicator_; }
-  // This rank's shard: 0 in ZeRO 0.
   int shard() const { return shard_; }
-  // Copies master of the own runs into weights and vectors, and fetches the others' (ZeRO 1).
-  // Collective. After a checkpoint was read.
-  void PublishParameters();
 
  private:
-  double SquaredNorm(const Exec& exec);
-  void ApplyAdamW(const Exec& exec, double learning_rate, double gradient_scale);
-  void GatherParameters();
+  // Elements [begin, end) of the flat buffers, which lie at `local` in the shard's buffers.
+  struct Segment {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+    std::int64_t local = 0;
+    bool matrix = false;  // with weight decay; padding goes with the piece before it
+    std::int64_t size() const { return end - begin; }
+  };
+  // The segments of a shard, cut at the edges of buckets and where matrices and vectors meet.
+  std::vector<Segment> SegmentsOf(int shard) const;
+
+  double SumOfSquares(const Exec& exec);
+  [[noreturn]] void FailNotFinite(std::int64_t tile) const;
+  void UpdateSegment(const Exec& exec, const Segment& segment, double learning_rate,
+                     double gradient_scale);
+  void StartGather(int bucket);
+  void FinishGathers();
+  void CopyOwnVectors();
   void GatherVectors();
+  void Wait(CommRequest request);
 
   FlatBuffers& buffers_;
   const BucketPlan& plan_;
@@ -83,11 +97,15 @@ class ShardedOptimizer {
   AdamWOptions options_;
   int shard_;
   std::vector<TileRun> runs_;
-  std::vector<std::int64_t> local_offset_;  // of each run in the local buffers
+  std::vector<Segment> segments_;  // of this rank's shard
   Buffer master_;
   Buffer m_;
   Buffer v_;
-  std::vector<double> tile_sums_;
+  std::vector<double> tile_sums_;         // of all shards, one after the other
+  std::vector<std::int64_t> shard_tile_;  // where each shard's begin: num_shards + 1 entries
+  std::vector<CommRequest> gathers_;      // of parameters, under way
+  std::vector<std::vector<Segment>> vector_segments_;  // bf16: by shard, what holds vectors
+  std::vector<float> vector_values_;  // these, packed, for the exchange between ranks
   std::int64_t num_updates_ = 0;
   double wait_seconds_ = 0;
 };

@@ -48,9 +48,9 @@ class World {
   virtual void Finalize() = 0;
 
  protected:
-  World() = default;
-  // Kills every rank of the job.
-  [[noreturn]] virtual void AbortAll(int code) = 0;
+  World();
+  // Kills every other rank of the job.
+  virtual void AbortAll(int code) = 0;
 
   int rank_ = 0;
   int size_ = 1;
