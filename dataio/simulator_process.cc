@@ -70,7 +70,8 @@ float LaboratoryLaw::Draw(PhiloxStream* random) const {
 
 LifeProcess::LifeProcess(ProcessParameters parameters) : parameters_(std::move(parameters)) {
   if (!(parameters_.age_band_years > 0) || parameters_.censoring_rate_per_year.empty()) {
-    Refuse("age_band_years, censoring_rate_per_year", "a positive width and a rate per band expected");
+    Refuse("age_band_years, censoring_rate_per_year",
+           "a positive width and a rate per band expected");
   }
   age_band_us_ = YearsToMicroseconds(parameters_.age_band_years);
   num_bands_ = static_cast<int>(parameters_.censoring_rate_per_year.size());
@@ -159,8 +160,8 @@ std::vector<LifeProcess::Effect> LifeProcess::CompileEffects(
     const std::string& where) const {
   std::vector<Effect> compiled;
   for (const EffectParameters& effect : effects) {
-    compiled.push_back({Bit(effect.covariate, where),
-                        exponentiate ? std::exp(effect.weight) : effect.weight});
+    compiled.push_back(
+        {Bit(effect.covariate, where), exponentiate ? std::exp(effect.weight) : effect.weight});
   }
   return compiled;
 }
@@ -211,8 +212,8 @@ void LifeProcess::CompileFollowUps() {
   }
 }
 
-// Generation order must be the canonical order of a stamp (dataio/CHAIN_FORMAT.md): admissions first,
-// then codes bytewise.
+// Generation order must be the canonical order of a stamp (dataio/CHAIN_FORMAT.md): admissions
+// first, then codes bytewise.
 void LifeProcess::CheckOrder() const {
   for (std::size_t f = 0; f < follow_ups_.size(); ++f) {
     const FollowUpParameters& given = parameters_.follow_ups[f];
@@ -231,16 +232,18 @@ void LifeProcess::CheckOrder() const {
 }
 
 int LifeProcess::FindAnchor(std::string_view code) const {
-  return FindNamed(parameters_.anchors, code, [](const auto& a) -> const auto& { return a.code; });
+  return FindNamed(
+      parameters_.anchors, code, [](const auto& a) -> const auto& { return a.code; });
 }
 
 int LifeProcess::FindFollowUp(std::string_view code) const {
-  return FindNamed(parameters_.follow_ups, code,
-                   [](const auto& f) -> const auto& { return f.code; });
+  return FindNamed(
+      parameters_.follow_ups, code, [](const auto& f) -> const auto& { return f.code; });
 }
 
 int LifeProcess::FindCondition(std::string_view name) const {
-  return FindNamed(parameters_.conditions, name, [](const auto& c) -> const auto& { return c; });
+  return FindNamed(
+      parameters_.conditions, name, [](const auto& c) -> const auto& { return c; });
 }
 
 LifeState LifeProcess::Born(bool female, int race, std::int64_t birth_us) const {

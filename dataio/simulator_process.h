@@ -1,14 +1,15 @@
-// A stochastic process of whole lives whose law is known in closed form: what `sequela simulate` draws
-// from and what `sequela oracle` computes with.
+// A stochastic process of whole lives whose law is known in closed form: what `sequela simulate`
+// draws from and what `sequela oracle` computes with.
 //
-// A life is a chain of stamps. Between stamps, anchor events and censoring compete with hazards that are
-// constant within pieces of time; the pieces end at known moments (age bands, durations since an event).
-// The anchor changes the life's conditions; then follow-up events (drugs, laboratory results) join the
-// stamp by independent draws in the order of their codes, with probabilities that depend on the
-// conditions. Laboratory values are drawn from known distributions and influence nothing.
+// A life is a chain of stamps. Between stamps, anchor events and censoring compete with hazards
+// that are constant within pieces of time; the pieces end at known moments (age bands, durations
+// since an event). The anchor changes the life's conditions; then follow-up events (drugs,
+// laboratory results) join the stamp by independent draws in the order of their codes, with
+// probabilities that depend on the conditions. Laboratory values are drawn from known distributions
+// and influence nothing.
 //
-// Time is discrete in microseconds, and exactly so: a continuous time in the cell (n-1, n] is recorded as
-// n, and hazards are constant in a cell. Hazards are log-linear in 0/1 covariates.
+// Time is discrete in microseconds, and exactly so: a continuous time in the cell (n-1, n] is
+// recorded as n, and hazards are constant in a cell. Hazards are log-linear in 0/1 covariates.
 #pragma once
 
 #include <cstdint>
@@ -26,16 +27,18 @@ inline constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
 inline constexpr std::int64_t kMicrosecondsPerDay = 86'400 * kMicrosecondsPerSecond;
 inline constexpr double kMicrosecondsPerYear = 365.25 * static_cast<double>(kMicrosecondsPerDay);
 
-// A 0/1 function of a life's static facts, age and recorded events. Every condition is a covariate under
-// its own name without being declared.
+// A 0/1 function of a life's static facts, age and recorded events. Every condition is a covariate
+// under its own name without being declared.
 struct CovariateParameters {
   std::string name;
-  std::string kind;       // "female", "race", "age_from", "recent"
-  std::string of;         // race: the race's name; recent: the condition
-  double years = 0;       // age_from: 1 from that age on; recent: 1 until so long after `of` was last set
+  std::string kind;  // "female", "race", "age_from", "recent"
+  std::string of;    // race: the race's name; recent: the condition
+  double years =
+      0;  // age_from: 1 from that age on; recent: 1 until so long after `of` was last set
 };
 
-// exp(weight) multiplies a hazard; in follow-ups `weight` is added to a logit, in laboratories to a mean.
+// exp(weight) multiplies a hazard; in follow-ups `weight` is added to a logit, in laboratories to a
+// mean.
 struct EffectParameters {
   std::string covariate;
   double weight = 0;
@@ -45,28 +48,28 @@ struct EffectParameters {
 struct AnchorParameters {
   std::string code;
   std::string description;
-  std::vector<double> log_rate_per_year;    // [age bands], where all covariates are 0
+  std::vector<double> log_rate_per_year;  // [age bands], where all covariates are 0
   std::vector<EffectParameters> effects;
-  std::vector<std::string> requires_all;    // covariates that must be 1, or with '!' before them 0
-  std::vector<std::string> sets;            // conditions that become present
-  std::vector<std::string> clears;          // and absent
+  std::vector<std::string> requires_all;  // covariates that must be 1, or with '!' before them 0
+  std::vector<std::string> sets;          // conditions that become present
+  std::vector<std::string> clears;        // and absent
   bool ends_life = false;
 };
 
-// Values of a laboratory: normal, or normal in the logarithm, conditioned on [lower, upper] and rounded
-// to float32.
+// Values of a laboratory: normal, or normal in the logarithm, conditioned on [lower, upper] and
+// rounded to float32.
 struct LaboratoryParameters {
-  std::string shape;                        // "normal", "lognormal"
-  double mean = 0;                          // lognormal: of the logarithm, likewise deviation and effects
+  std::string shape;  // "normal", "lognormal"
+  double mean = 0;    // lognormal: of the logarithm, likewise deviation and effects
   double deviation = 1;
-  double lower = 0;                         // in the value's own unit
+  double lower = 0;  // in the value's own unit
   double upper = 0;
-  std::vector<EffectParameters> effects;    // shifts of the mean
+  std::vector<EffectParameters> effects;  // shifts of the mean
 };
 
 // How likely a follow-up joins a stamp of one anchor.
 struct FollowUpChance {
-  std::string anchor;                       // its code
+  std::string anchor;  // its code
   double logit = 0;
 };
 
@@ -74,7 +77,7 @@ struct FollowUpChance {
 struct FollowUpParameters {
   std::string code;
   std::string description;
-  std::vector<FollowUpChance> chances;      // anchors not named here never have it
+  std::vector<FollowUpChance> chances;  // anchors not named here never have it
   std::vector<EffectParameters> effects;
   std::vector<std::string> requires_all;
   std::vector<std::string> sets;
@@ -83,7 +86,7 @@ struct FollowUpParameters {
 };
 
 struct RaceParameters {
-  std::string name;                         // recorded as RACE//<name>
+  std::string name;  // recorded as RACE//<name>
   double probability = 0;
 };
 
@@ -93,12 +96,12 @@ struct ProcessParameters {
   double age_band_years = 5;
   double female_probability = 0.5;
   std::vector<RaceParameters> races;
-  std::vector<std::string> conditions;      // at most 64
+  std::vector<std::string> conditions;          // at most 64
   std::vector<CovariateParameters> covariates;  // with the conditions at most 64
   std::vector<AnchorParameters> anchors;
   std::vector<FollowUpParameters> follow_ups;   // ascending bytewise by code
   std::vector<double> censoring_rate_per_year;  // [age bands]; the last band is open
-  std::vector<std::string> outcomes;        // codes of anchors whose law is reported: death first
+  std::vector<std::string> outcomes;  // codes of anchors whose law is reported: death first
 
   static ProcessParameters Defaults();
   std::string ToJson() const;
@@ -111,11 +114,11 @@ struct LifeState {
   bool female = false;
   int race = 0;
   std::int64_t birth_us = 0;
-  std::int64_t now_us = 0;                  // time of the last stamp; at first the birth
-  std::uint64_t conditions = 0;             // bit c: condition c is present
-  std::vector<std::int64_t> last_set_us;    // [conditions], kNever
-  int anchor = -1;                          // of the stamp at now_us; -1 at birth
-  int last_follow_up = -1;                  // of that stamp; -1: none yet
+  std::int64_t now_us = 0;                // time of the last stamp; at first the birth
+  std::uint64_t conditions = 0;           // bit c: condition c is present
+  std::vector<std::int64_t> last_set_us;  // [conditions], kNever
+  int anchor = -1;                        // of the stamp at now_us; -1 at birth
+  int last_follow_up = -1;                // of that stamp; -1: none yet
   bool ended = false;
 };
 
@@ -124,7 +127,7 @@ struct LaboratoryLaw {
   bool logarithmic = false;
   double mean = 0;
   double deviation = 1;
-  double lower = 0;                         // bounds and `mean` in the normal's scale (logarithmic or not)
+  double lower = 0;  // bounds and `mean` in the normal's scale (logarithmic or not)
   double upper = 0;
 
   // P(value <= edge) of the value as recorded, rounding to float32 included.
@@ -162,18 +165,19 @@ class LifeProcess {
   double FollowUpProbability(const LifeState& state, int follow_up) const;
   bool has_laboratory(int follow_up) const;
   bool changes_conditions(int follow_up) const;
-  LaboratoryLaw Laboratory(const LifeState& state, int follow_up) const;  // REQUIRES: has_laboratory
+  LaboratoryLaw Laboratory(const LifeState& state,
+                           int follow_up) const;  // REQUIRES: has_laboratory
 
  private:
   enum class CovariateKind : std::uint8_t { kFemale, kRace, kAgeFrom, kRecent };
-  struct Covariate {                        // bit = num_conditions() + its index
+  struct Covariate {  // bit = num_conditions() + its index
     CovariateKind kind;
-    int of = 0;                             // race or condition
+    int of = 0;  // race or condition
     std::int64_t duration_us = 0;
   };
   struct Effect {
     std::uint64_t bit;
-    double weight;                          // anchors: the factor exp(weight)
+    double weight;  // anchors: the factor exp(weight)
   };
   struct Gate {
     std::uint64_t on = 0;
@@ -187,15 +191,15 @@ class LifeProcess {
     std::uint64_t clears = 0;
   };
   struct Anchor {
-    std::vector<double> rate_per_us;        // [age bands]
+    std::vector<double> rate_per_us;  // [age bands]
     std::vector<Effect> factors;
     Gate gate;
     Change change;
   };
   struct FollowUp {
-    std::vector<double> logit;              // [anchors]; -infinity: never
+    std::vector<double> logit;  // [anchors]; -infinity: never
     std::vector<Effect> effects;
-    std::vector<Effect> shifts;             // of the laboratory's mean
+    std::vector<Effect> shifts;  // of the laboratory's mean
     Gate gate;
     Change change;
   };
@@ -204,8 +208,8 @@ class LifeProcess {
   Gate CompileGate(const std::vector<std::string>& names, const std::string& where) const;
   Change CompileChange(const std::vector<std::string>& sets, const std::vector<std::string>& clears,
                        const std::string& where) const;
-  std::vector<Effect> CompileEffects(const std::vector<EffectParameters>& effects, bool exponentiate,
-                                     const std::string& where) const;
+  std::vector<Effect> CompileEffects(const std::vector<EffectParameters>& effects,
+                                     bool exponentiate, const std::string& where) const;
   void CompileCovariates();
   void CompileAnchors();
   void CompileFollowUps();
@@ -217,7 +221,7 @@ class LifeProcess {
   ProcessParameters parameters_;
   std::int64_t age_band_us_ = 0;
   int num_bands_ = 0;
-  std::vector<double> censoring_per_us_;    // [age bands]
+  std::vector<double> censoring_per_us_;  // [age bands]
   std::vector<Covariate> covariates_;
   std::vector<Anchor> anchors_;
   std::vector<FollowUp> follow_ups_;

@@ -1,7 +1,48 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <thread>
+
+#include "dataio/simulator.h"
 #include "launch/commands.h"
 
 namespace sequela {
+namespace {
 
-void AddSimulateCommand(CLI::App& program) { program.add_subcommand("simulate"); }
+struct SimulateArguments {
+  std::string folder;
+  SimulationOptions options;
+};
+
+void Simulate(SimulateArguments arguments) {
+  arguments.options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const SimulationSummary summary =
+      WriteSimulation(arguments.folder, ProcessParameters::Defaults(), arguments.options);
+  fmt::print("{}: a simulated MEDS dataset\n", arguments.folder);
+  fmt::print("  subjects {:>12}\n  events   {:>12}\n  deaths   {:>12}\n", summary.subjects,
+             summary.events, summary.deaths);
+  fmt::print("next: sequela ingest {} --out STORE\n", arguments.folder);
+}
+
+}  // namespace
+
+void AddSimulateCommand(CLI::App& program) {
+  auto arguments = std::make_shared<SimulateArguments>();
+  CLI::App* command = program.add_subcommand(
+      "simulate", "Writes a synthetic MEDS dataset whose true event process is known.");
+  command->add_option("OUT", arguments->folder, "The dataset's folder; must not exist")->required();
+  command->add_option("--subjects", arguments->options.subjects, "Number of lives")
+      ->required()
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+  command->add_option("--seed", arguments->options.seed, "Any two seeds give independent data")
+      ->required();
+  command
+      ->add_option("--shards", arguments->options.shards,
+                   "Files per split; changes nothing in the data")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  command->footer("Example:\n  sequela simulate lives --subjects 6000 --seed 1");
+  command->callback([arguments] { Simulate(*arguments); });
+}
 
 }  // namespace sequela
