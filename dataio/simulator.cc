@@ -219,7 +219,7 @@ LifeRecord SimulateLife(const LifeProcess& process, std::uint64_t seed, std::int
   life.birth_us = DrawBirth(&random);
   LifeState state = process.Born(life.female, life.race, life.birth_us);
   while (!state.ended) {
-    const NextEvent next = DrawNextEvent(process, state, /*censored=*/true, &random);
+    const NextEvent next = DrawNextEvent(process, state, state.now_us, /*censored=*/true, &random);
     if (next.anchor < 0) {
       break;
     }

@@ -395,11 +395,11 @@ LaboratoryLaw LifeProcess::Laboratory(const LifeState& state, int follow_up) con
   return law;
 }
 
-NextEvent DrawNextEvent(const LifeProcess& process, const LifeState& state, bool censored,
-                        PhiloxStream* random) {
+NextEvent DrawNextEvent(const LifeProcess& process, const LifeState& state, std::int64_t start_us,
+                        bool censored, PhiloxStream* random) {
   std::vector<double> rates(static_cast<std::size_t>(process.num_anchors()));
   double left = random->NextExponential();
-  for (std::int64_t cell = state.now_us + 1;;) {
+  for (std::int64_t cell = start_us + 1;;) {
     const std::int64_t last = process.LastCellLike(state, cell);
     const double censoring = censored ? process.CensoringRate(state, cell) : 0.0;
     const double total = process.AnchorRates(state, cell, rates) + censoring;

@@ -232,8 +232,9 @@ struct NextEvent {
   std::int64_t time_us = 0;
   int anchor = -1;
 };
-// Draws the next anchor after state.now_us. Without `censored` the clock of censoring stands still.
-NextEvent DrawNextEvent(const LifeProcess& process, const LifeState& state, bool censored,
-                        PhiloxStream* random);
+// Draws the next anchor after start_us >= state.now_us (nothing having happened since). Without
+// `censored` the clock of censoring stands still.
+NextEvent DrawNextEvent(const LifeProcess& process, const LifeState& state, std::int64_t start_us,
+                        bool censored, PhiloxStream* random);
 
 }  // namespace sequela
