@@ -36,9 +36,12 @@ void ChainWalk::ReadHead(std::int64_t head_end) {
 }
 
 bool ChainWalk::Next() {
-  for (++position_; position_ < chain_.size(); ++position_) {
+  for (++position_; position_ <= chain_.size(); ++position_) {
     while (taken_ < position_) {
       Take(taken_++);
+    }
+    if (position_ == chain_.size()) {
+      return false;
     }
     if (IsTargetKind(vocabulary_[token()].kind)) {
       begins_stamp_ = vocabulary_[token()].kind != TokenKind::kGap && time_us() > state_.now_us;
