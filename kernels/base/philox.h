@@ -63,10 +63,11 @@ SEQUELA_HOST_DEVICE inline float UniformFloat(std::uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1.0p-24F;
 }
 
-// Uniform on (0, 1), never 0 or 1, from 53 bits of two words.
+// Uniform on (0, 1), never 0 or 1, from 52 bits of two words: with 53 the last value would round
+// to 1.
 SEQUELA_HOST_DEVICE inline double UniformDouble(std::uint32_t low, std::uint32_t high) {
   const std::uint64_t bits = (static_cast<std::uint64_t>(high) << 32) | low;
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1.0p-53;
+  return (static_cast<double>(bits >> 12) + 0.5) * 0x1.0p-52;
 }
 
 // A sequential stream over the blocks of one (seed, purpose, index): for code that draws an unknown

@@ -1,0 +1,79 @@
+// ctest: labels=sanitize
+#include "kernels/global_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tests/testing/poison.h"
+
+namespace sequela {
+namespace {
+
+using testing::PoisonedMatrix;
+using testing::RandomMatrix;
+
+std::vector<double> Partials(std::span<const float> x, int threads = 1) {
+  std::vector<double> partials((x.size() + 1023) / 1024, std::numeric_limits<double>::quiet_NaN());
+  TileSquareSums({.num_threads = threads}, {.x = x, .partials = partials});
+  return partials;
+}
+
+class GlobalNormTest : public ::testing::TestWithParam<std::int64_t> {
+ protected:
+  PoisonedMatrix x_{DType::kFloat32, RandomMatrix(1, GetParam(), 1), {0, 3}};
+};
+
+TEST_P(GlobalNormTest, EveryTileIsItsSumOfSquares) {
+  const std::span<const float> x = x_.floats();
+  const std::vector<double> partials = Partials(x, 2);
+  long double total = 0.0L;
+  for (std::size_t tile = 0; tile < partials.size(); ++tile) {
+    long double sum = 0.0L;
+    for (std::size_t i = tile * 1024; i < std::min(x.size(), (tile + 1) * 1024); ++i) {
+      sum += static_cast<long double>(x[i]) * x[i];
+    }
+    EXPECT_NEAR(partials[tile], static_cast<double>(sum), 1e-13 * static_cast<double>(sum));
+    total += sum;
+  }
+  EXPECT_NEAR(SumOfTiles(partials), static_cast<double>(total), 1e-13 * static_cast<double>(total));
+  EXPECT_EQ(FirstNonFiniteTile(partials), -1);
+  EXPECT_EQ(FirstNonFiniteElement(x), -1);
+}
+
+TEST_P(GlobalNormTest, TheNumberOfThreadsChangesNoBit) {
+  for (const int threads : {2, 3, 7})
+    EXPECT_EQ(Partials(x_.floats(), threads), Partials(x_.floats()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, GlobalNormTest,
+                         ::testing::Values(0, 1, 7, 1023, 1024, 1025, 5000, 70001));
+
+TEST(TileSquareSumsTest, ATileDoesNotDependOnWhereItLies) {
+  PoisonedMatrix x(DType::kFloat32, RandomMatrix(1, 4096, 2));
+  const std::vector<double> all = Partials(x.floats());
+  EXPECT_EQ(Partials(x.floats().subspan(2048)), std::vector<double>(all.begin() + 2, all.end()));
+}
+
+TEST(TileSquareSumsTest, FiniteValuesNeverOverflow) {
+  const std::vector<float> x(1024, std::numeric_limits<float>::max());
+  EXPECT_EQ(FirstNonFiniteTile(Partials(x)), -1);
+}
+
+TEST(TileSquareSumsTest, FindsWhatIsNotFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+        -std::numeric_limits<float>::infinity()}) {
+    for (const std::size_t at : {std::size_t{0}, std::size_t{1030}, std::size_t{2050}}) {
+      std::vector<float> x(2051, 1.0F);
+      x[at] = bad;
+      EXPECT_EQ(FirstNonFiniteTile(Partials(x)), static_cast<std::int64_t>(at / 1024));
+      EXPECT_EQ(FirstNonFiniteElement(x), static_cast<std::int64_t>(at));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sequela
