@@ -5,9 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "runtime/world.h"
 #include "trainer/experiment_fields.h"
 #include "trainer/experiment_yaml.h"
+#include "trainer/train_loop.h"
 
 namespace sequela {
 namespace {
@@ -26,11 +29,16 @@ void RunTrain(const TrainArguments& arguments) {
     fmt::print("{}", ExperimentFieldsPage());
     return;
   }
+  if (arguments.file.empty()) {
+    throw InputError("which experiment? sequela train EXPERIMENT.yaml (configs/ holds some)");
+  }
+  World& world = World::Start();
   const Experiment experiment = LoadExperiment(arguments.file, arguments.overrides);
   if (arguments.print_config) {
-    fmt::print("{}", ExperimentToYaml(experiment));
+    if (world.rank() == 0) fmt::print("{}", ExperimentToYaml(experiment));
     return;
   }
+  Train(experiment, {.dry_run = arguments.dry_run, .init_from = arguments.init_from}, world);
 }
 
 }  // namespace
@@ -40,8 +48,9 @@ void AddTrainCommand(CLI::App& program) {
   CLI::App* command = program.add_subcommand("train", "Train a model; resumes by itself");
   command->add_option("EXPERIMENT", arguments->file, "experiment file (docs/experiment-fields.md)");
   command->add_option("OVERRIDES", arguments->overrides, "key.path=value, over the file's fields");
-  command->add_option("--init-from", arguments->init_from,
-                      "start from the weights of this run or checkpoint")
+  command
+      ->add_option("--init-from", arguments->init_from,
+                   "start from the weights of this run or checkpoint")
       ->type_name("RUN");
   command->add_flag("--dry-run", arguments->dry_run,
                     "say what would be trained and the memory it takes; write nothing");

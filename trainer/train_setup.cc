@@ -67,6 +67,7 @@ TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World&
   options.decoder.recompute = experiment.parallel.recompute;
   options.decoder.num_threads = ThreadsOf(experiment, world);
   options.decoder.max_tokens = MicrobatchTokensOf(experiment, world.size());
+  options.decoder.max_document_tokens = experiment.data.context_length;
   const OptimizerSection& optimizer = experiment.optimizer;
   options.optimizer = {optimizer.beta1, optimizer.beta2, optimizer.epsilon, optimizer.weight_decay,
                        optimizer.clip_gradient_norm};
