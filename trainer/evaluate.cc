@@ -125,9 +125,7 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
   options.with_backward = false;
   decoder_ = std::make_unique<Decoder>(config_, options);
   buffers_ = std::make_unique<FlatBuffers>(decoder_->table(), options.compute_dtype, false);
-  LoadModelWeights(
-      chosen_.folder, decoder_->table(),
-      [&](int piece, std::span<const float> values) { buffers_->SetPiece(piece, values); });
+  ModelWeights(chosen_.folder, decoder_->table()).ReadAll(*buffers_);
   if (SimulatorOracle::Exists(store_)) {
     try {
       oracle_ = SimulatorOracle::ForStore(store_);

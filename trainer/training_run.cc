@@ -107,8 +107,8 @@ void CheckSameArchitecture(const fs::path& folder, ModelConfig wanted) {
   found.dropout = wanted.dropout;
   found.attention_dropout = wanted.attention_dropout;
   if (found == wanted) return;
-  std::istringstream found_lines(ModelConfigToJson(found));
-  std::istringstream wanted_lines(ModelConfigToJson(wanted));
+  std::istringstream found_lines(ModelConfigToJson(found, DType::kFloat32));
+  std::istringstream wanted_lines(ModelConfigToJson(wanted, DType::kFloat32));
   std::string found_line, wanted_line;
   while (std::getline(found_lines, found_line) && std::getline(wanted_lines, wanted_line) &&
          found_line == wanted_line) {
@@ -440,7 +440,7 @@ void TrainingRun::StartCheckpoint() {
                     .best_step = my.progress.best_step,
                     .trainer_state = ProgressToJson(my.progress, my.loader->state(),
                                                     my.run.identity.result_hash),
-                    .text_files = {{"config.json", ModelConfigToJson(my.config)}}});
+                    .text_files = {{"config.json", ModelConfigToJson(my.config, my.state_options.decoder.compute_dtype)}}});
   my.best_is_new = false;
 }
 
