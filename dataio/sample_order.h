@@ -6,7 +6,7 @@
 
 namespace sequela {
 
-// A permutation of [0, size): a four-round Feistel network with Philox as the round function over
+// A permutation of [0, size): an eight-round Feistel network with Philox as the round function over
 // the smallest even number of bits that holds `size`, walked until it lands inside (Black and
 // Rogaway, "Ciphers with arbitrary finite domains", 2002). Safe for concurrent use.
 class SampleOrder {

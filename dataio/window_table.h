@@ -36,9 +36,9 @@ struct WindowAccount {
   std::int64_t events = 0;
   std::int64_t context_tokens = 0;  // shown again without loss
   // Left out, and why:
-  std::int64_t subjects_without_targets = 0;   // only static facts
-  std::int64_t static_tokens_beyond_half = 0;  // heads take at most half of context_length
-  std::int64_t events_cut_apart = 0;           // longer than what a window holds
+  std::int64_t subjects_without_targets = 0;  // only static facts
+  std::int64_t static_tokens_left_out = 0;    // heads take at most a quarter of context_length
+  std::int64_t events_cut_apart = 0;          // longer than what a window holds
 };
 
 struct WindowOptions {
