@@ -1,0 +1,220 @@
+// ctest: labels=sanitize timeout=120
+// Evaluation of a run on a tiny store. Truth: logits of whole chains and fp64 softmax here in the
+// test, without windows, sums in fixed point or code groups.
+#include "trainer/evaluate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "dataio/window_table.h"
+#include "kernels/base/errors.h"
+#include "runtime/checkpoint.h"
+#include "tests/testing/temp_folder.h"
+#include "tests/testing/tiny_store.h"
+#include "trainer/decoder.h"
+#include "trainer/experiment_yaml.h"
+#include "trainer/hf_model.h"
+#include "trainer/train_loop.h"
+
+namespace sequela {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Of every target of the split, by the definition.
+struct Truth {
+  double nll = 0.0, corrected_nll = 0.0, code_nll = 0.0, first_code_nll = 0.0;
+  double targets = 0.0, events = 0.0, first = 0.0, top1 = 0.0, top5 = 0.0;
+  std::map<TokenKind, double> kind_nll, kind_targets;
+};
+
+class EvaluateTest : public ::testing::Test {
+ protected:
+  // Chains of at most about 130 tokens lie in one window of 256.
+  EvaluateTest() { testing::WriteTinyStore(folder_ / "store"); }
+
+  StoredRun TrainRun(const std::vector<std::string>& overrides = {}) {
+    Experiment experiment = ParseExperiment(
+        "data: {context_length: 256, global_batch_tokens: 512}\n"
+        "model: {num_hidden_layers: 1, hidden_size: 16, intermediate_size: 32,\n"
+        "        num_attention_heads: 2, num_key_value_heads: 2}\n"
+        "optimizer: {learning_rate: 0.01}\n"
+        "schedule: {steps: 30, warmup_steps: 2}\n"
+        "parallel: {threads: 1}\n"
+        "evaluation: {every_steps: 10}\n",
+        "tiny.yaml");
+    experiment.data.store = (folder_ / "store").string();
+    experiment.run.folder = (folder_ / "run").string();
+    for (const std::string& text : overrides) ApplyOverride(text, experiment);
+    Train(experiment, {}, World::Instance());
+    return OpenRun(experiment.run.folder);
+  }
+
+  static Truth TruthOf(const StoredRun& run, Split split, const std::filesystem::path& checkpoint) {
+    const ChainStore store = ChainStore::Open(run.experiment.data.store);
+    const WindowTable windows(store, {.split = split, .context_length = 256});
+    Decoder decoder(LoadModelConfig(checkpoint), {.max_tokens = 256, .with_backward = false});
+    FlatBuffers buffers(decoder.table(), DType::kFloat32, false);
+    ModelWeights(checkpoint, decoder.table()).ReadAll(buffers);
+    Truth truth;
+    for (std::int64_t w = 0; w < windows.size(); ++w) {
+      EXPECT_EQ(windows[w].context_begin, windows[w].fresh_begin) << "one window a chain";
+      Batch batch;
+      windows.AppendTo(w, {}, &batch);
+      AddWindow(run, store, windows, w, batch, decoder, buffers, truth);
+    }
+    return truth;
+  }
+
+  static void AddWindow(const StoredRun& run, const ChainStore& store, const WindowTable& windows,
+                        std::int64_t w, const Batch& batch, Decoder& decoder, FlatBuffers& buffers,
+                        Truth& truth) {
+    const Vocabulary& vocabulary = store.vocabulary();
+    const auto V = static_cast<std::size_t>(vocabulary.size());
+    std::vector<float> logits(batch.token.size() * V);
+    decoder.Logits(buffers, batch, logits);
+    const ChainView chain = store.chain(windows[w].subject);
+    std::set<std::uint32_t> seen;
+    for (const auto code : chain.code.first(static_cast<std::size_t>(windows[w].context_begin))) {
+      seen.insert(code);
+    }
+    std::int64_t place = windows[w].context_begin - windows.HeadLength(w) + 1;
+    for (std::size_t t = 0; t < batch.token.size(); ++t, ++place) {
+      if (batch.target[t] < 0) continue;
+      const std::span<const float> row(logits.data() + t * V, V);
+      const auto target = static_cast<std::size_t>(batch.target[t]);
+      const auto probability = [&](bool corrected, auto&& chosen) {
+        double part = 0.0, all = 0.0;
+        for (std::size_t v = 0; v < V; ++v) {
+          const auto& weights = run.identity.target_weights;
+          const double weight = corrected && !weights.empty() ? weights[v] : 1.0;
+          const double e = std::exp(static_cast<double>(row[v])) / weight;
+          all += e;
+          if (chosen(v)) part += e;
+        }
+        return part / all;
+      };
+      const auto is_target = [&](std::size_t v) { return v == target; };
+      const TokenEntry& entry = vocabulary[batch.target[t]];
+      const double corrected = -std::log(probability(true, is_target));
+      truth.nll -= std::log(probability(false, is_target));
+      truth.corrected_nll += corrected;
+      truth.targets += 1;
+      truth.kind_nll[entry.kind] += corrected;
+      truth.kind_targets[entry.kind] += 1;
+      const auto better = std::ranges::count_if(row, [&](float x) { return x > row[target]; });
+      truth.top1 += better < 1 ? 1 : 0;
+      truth.top5 += better < 5 ? 1 : 0;
+      const std::uint32_t code = chain.code[static_cast<std::size_t>(place)];
+      if (code == kNoCode) continue;
+      const double code_nll = -std::log(probability(true, [&](std::size_t v) {
+        const TokenEntry& other = vocabulary[static_cast<std::int32_t>(v)];
+        return v == target || (!entry.code.empty() && other.code == entry.code &&
+                               other.kind != TokenKind::kStatic);
+      }));
+      truth.events += 1;
+      truth.code_nll += code_nll;
+      if (seen.insert(code).second) {
+        truth.first += 1;
+        truth.first_code_nll += code_nll;
+      }
+    }
+  }
+
+  static void ExpectAgreement(const EvaluationReport& report, const Truth& truth) {
+    EXPECT_EQ(static_cast<double>(report.targets), truth.targets);
+    EXPECT_EQ(static_cast<double>(report.events), truth.events);
+    EXPECT_NEAR(report.nll_per_token.value, truth.corrected_nll / truth.targets, 1e-5);
+    EXPECT_NEAR(report.nll_per_event.value, truth.corrected_nll / truth.events, 1e-5);
+    EXPECT_NEAR(report.code_nll_per_event.value, truth.code_nll / truth.events, 1e-5);
+    EXPECT_NEAR(report.first_occurrences.code_nll_per_event, truth.first_code_nll / truth.first,
+                1e-5);
+    EXPECT_EQ(static_cast<double>(report.first_occurrences.events), truth.first);
+    EXPECT_NEAR(report.top1.value, truth.top1 / truth.targets, 1e-9);
+    EXPECT_NEAR(report.top5.value, truth.top5 / truth.targets, 1e-9);
+    for (const auto& part : report.by_kind) {
+      for (const auto& [kind, nll] : truth.kind_nll) {
+        if (part.name != NameOf(kind)) continue;
+        EXPECT_NEAR(part.nll_per_token, nll / truth.kind_targets.at(kind), 1e-5) << part.name;
+      }
+    }
+  }
+
+  std::filesystem::path Checkpoint(std::int64_t step) const {
+    return folder_ / "run" / "checkpoints" / CheckpointName(step);
+  }
+
+  testing::TempFolder folder_;
+};
+
+TEST_F(EvaluateTest, AgreesWithTheDefinitionOnWholeChains) {
+  const StoredRun run = TrainRun();
+  const EvaluationReport report = Evaluate(run, {}, World::Instance());
+  ExpectAgreement(report, TruthOf(run, Split::kHeldOut, Checkpoint(report.checkpoint_step)));
+  EXPECT_FALSE(report.uncorrected_nll_per_token.has_value());
+}
+
+TEST_F(EvaluateTest, TakesBalanceWeightsOffTheLogits) {
+  const StoredRun run = TrainRun({"objective.event_balance_alpha=0.5"});
+  const EvaluationReport report = Evaluate(run, {.split = Split::kTuning}, World::Instance());
+  const Truth truth = TruthOf(run, Split::kTuning, Checkpoint(report.checkpoint_step));
+  ExpectAgreement(report, truth);
+  ASSERT_TRUE(report.uncorrected_nll_per_token.has_value());
+  EXPECT_NEAR(report.uncorrected_nll_per_token->value, truth.nll / truth.targets, 1e-5);
+}
+
+TEST_F(EvaluateTest, WindowsOfShortContextHoldTheSameTargets) {
+  const StoredRun run = TrainRun({"data.context_length=32"});
+  const EvaluationReport report = Evaluate(run, {}, World::Instance());
+  std::int64_t in_ranges = 0;
+  for (const auto& part : report.by_context) in_ranges += part.targets;
+  EXPECT_EQ(in_ranges, report.targets);
+  EXPECT_EQ(report.first_occurrences.events + report.repeats.events, report.events);
+}
+
+TEST_F(EvaluateTest, ChoosesTheBestCheckpointUnlessAskedOtherwise) {
+  // A learning rate that changes nothing: the first evaluation is the best.
+  const StoredRun run = TrainRun({"optimizer.learning_rate=1e-30"});
+  EXPECT_EQ(Evaluate(run, {}, World::Instance()).checkpoint_step, 10);
+  EXPECT_EQ(Evaluate(run, {.newest = true}, World::Instance()).checkpoint_step, 30);
+  EXPECT_EQ(Evaluate(run, {.step = 10}, World::Instance()).checkpoint_step, 10);
+}
+
+TEST_F(EvaluateTest, RefusesAStoreOfAnotherVocabulary) {
+  const StoredRun run = TrainRun();
+  testing::WriteTinyStore(folder_ / "other", {.num_codes = 12});
+  try {
+    Evaluate(run, {.store = folder_ / "other"}, World::Instance());
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--vocabulary"));
+  }
+}
+
+TEST_F(EvaluateTest, FormsHoldTheContractsKeysAndFitTheTerminal) {
+  const EvaluationReport report = Evaluate(TrainRun(), {}, World::Instance());
+  const auto json = nlohmann::json::parse(ReportToJson(report));
+  for (const char* key : {"split", "targets", "events", "nll_per_token", "nll_per_event",
+                          "perplexity", "top1", "top5", "top10", "by_kind", "unigram_nll_per_token",
+                          "bigram_nll_per_token", "nll_per_token_interval", "trigram_nll_per_token",
+                          "copy_last_nll_per_token", "code_nll_per_event", "by_context"}) {
+    EXPECT_TRUE(json.contains(key)) << key;
+  }
+  EXPECT_LE(json["nll_per_token_interval"][0], json["nll_per_token"]);
+  EXPECT_GE(json["nll_per_token_interval"][1], json["nll_per_token"]);
+  std::istringstream table(ReportToTable(report));
+  for (std::string line; std::getline(table, line);) {
+    if (line.find(folder_.path().string()) == std::string::npos) {
+      EXPECT_LE(line.size(), 80U) << line;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sequela
