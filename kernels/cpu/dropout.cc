@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/dropout.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

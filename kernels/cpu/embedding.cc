@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/embedding.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -12,24 +15,22 @@ HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu::HWY_NAMESPACE {
 namespace {
 
-// The sum of the gradient rows of one piece, per vector of columns in registers, either added to
-// the table's row or left as a partial sum.
+// Adds the gradient rows of one piece, one after another, to the table's row, or to a partial sum
+// that begins at 0.
 template <typename T>
 void SumPiece(const EmbeddingBackwardArgs& args, const EmbeddingPlan::Piece& piece,
               float* partials) {
   const std::int64_t columns = args.d_out_TD.columns;
-  const auto positions = args.plan->position().subspan(
-      static_cast<std::size_t>(piece.begin), static_cast<std::size_t>(piece.end - piece.begin));
   const bool whole = piece.partial < 0;
   float* to = whole ? Row<float>(args.d_table_VD, piece.token)
                     : partials + std::int64_t{piece.partial} * columns;
-  ForVectors(columns, [&](std::int64_t i, auto lanes) HWY_ATTR {
-    VF32 sum = hn::Zero(F32());
-    for (const std::int32_t position : positions) {
-      sum = hn::Add(sum, Load(Row<T>(args.d_out_TD, position) + i, lanes));
-    }
-    Store(whole ? hn::Add(Load(to + i, lanes), sum) : sum, to + i, lanes);
-  });
+  if (!whole) std::fill_n(to, columns, 0.0F);
+  for (std::int32_t p = piece.begin; p < piece.end; ++p) {
+    const T* from = Row<T>(args.d_out_TD, args.plan->position()[static_cast<std::size_t>(p)]);
+    ForVectors(columns, [&](std::int64_t i, auto lanes) HWY_ATTR {
+      Store(hn::Add(Load(to + i, lanes), Load(from + i, lanes)), to + i, lanes);
+    });
+  }
 }
 
 void EmbeddingPieces(const EmbeddingBackwardArgs& args, std::int64_t begin, std::int64_t end,

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
