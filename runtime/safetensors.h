@@ -17,6 +17,9 @@
 
 namespace sequela {
 
+// "F32", "BF16", "I32", "I64".
+std::string_view SafetensorsName(DType dtype);
+
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::kFloat32;
@@ -51,26 +54,15 @@ class SafetensorsFile {
                   std::span<float> out) const;
 
  private:
+  void Parse();
+  void Unmap();
+
   std::filesystem::path path_;
   std::span<const std::byte> mapping_;
   std::vector<SafetensorsEntry> entries_;
   std::map<std::string, std::size_t, std::less<>> by_name_;
   SafetensorsMetadata metadata_;
 };
-
-// What was written, for checks by whoever lists the file.
-struct WrittenFile {
-  std::string name;  // without folder
-  std::int64_t size_bytes = 0;
-  std::uint32_t crc32c = 0;
-};
-
-// Writes and syncs a file of these tensors, in this order, under this very name (not atomic by
-// itself: the caller writes into a partial folder). Throws MachineError on a full disk or a refused
-// write.
-WrittenFile WriteSafetensors(const std::filesystem::path& path,
-                             std::span<const SafetensorsEntry> entries,
-                             const SafetensorsMetadata& metadata = {});
 
 // A model's tensors over one file, or several with an index, as Hugging Face names them:
 // "model.safetensors", or "model.safetensors.index.json" naming "model-0000i-of-0000n.safetensors".
@@ -87,7 +79,9 @@ class SafetensorsModel {
                   std::span<float> out) const;
 
  private:
-  std::filesystem::path folder_;
+  void Add(const std::filesystem::path& path);
+  const SafetensorsFile& FileOf(std::string_view name) const;
+
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, std::size_t, std::less<>> file_of_;
 };
