@@ -68,6 +68,8 @@ class ShardedOptimizer {
   FlatBuffers& buffers() { return buffers_; }
   const BucketPlan& plan() const { return plan_; }
   int shard() const { return shard_; }
+  // 1 where the state is spread over ranks.
+  int zero_stage() const { return plan_.num_shards() > 1 ? 1 : 0; }
 
  private:
   // Elements [begin, end) of the flat buffers, which lie at `local` in the shard's buffers.

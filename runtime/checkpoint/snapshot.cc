@@ -1,0 +1,179 @@
+#include "runtime/checkpoint/snapshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "kernels/base/check.h"
+#include "kernels/base/int_math.h"
+
+namespace sequela {
+namespace {
+
+constexpr std::int64_t kFloatBytes = sizeof(float);
+
+std::int64_t StoredBytes(const ParameterPiece& piece, DType compute_dtype) {
+  return piece.size() * SizeOf(StoredDType(piece, compute_dtype));
+}
+
+std::vector<std::int64_t> StoredShape(const ParameterPiece& piece) {
+  return piece.num_dims == 1 ? std::vector{piece.columns} : std::vector{piece.rows, piece.columns};
+}
+
+}  // namespace
+
+DType StoredDType(const ParameterPiece& piece, DType compute_dtype) {
+  return piece.num_dims == 1 ? DType::kFloat32 : compute_dtype;
+}
+
+std::string OptimizerFileName(int rank, int world_size) {
+  return fmt::format("optimizer-rank-{:05}-of-{:05}.safetensors", rank, world_size);
+}
+
+CheckpointFiles::CheckpointFiles(const ParameterTable& table, DType compute_dtype, int world_size,
+                                 std::int64_t model_file_bytes)
+    : world_size_(world_size), model_files_(1) {
+  std::int64_t bytes = 0;
+  for (int i = 0; i < table.num_pieces(); ++i) {
+    const std::int64_t piece_bytes = StoredBytes(table.piece(i), compute_dtype);
+    if (bytes > 0 && bytes + piece_bytes > model_file_bytes) {
+      model_files_.emplace_back();
+      bytes = 0;
+    }
+    model_files_.back().pieces.push_back(i);
+    bytes += piece_bytes;
+  }
+  const std::size_t count = model_files_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    model_files_[i].writer = static_cast<int>(i) % world_size;
+    model_files_[i].name = count == 1
+                               ? "model.safetensors"
+                               : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, count);
+  }
+}
+
+std::vector<std::string> CheckpointFiles::NamesOf(int rank) const {
+  std::vector<std::string> names = {OptimizerFileName(rank, world_size_)};
+  for (const ModelFile& file : model_files_) {
+    if (file.writer == rank) names.push_back(file.name);
+  }
+  return names;
+}
+
+std::string CheckpointFiles::Index(const ParameterTable& table, DType compute_dtype) const {
+  if (model_files_.size() == 1) return "";
+  nlohmann::ordered_json index;
+  std::int64_t total = 0;
+  for (const ParameterPiece& piece : table.pieces()) total += StoredBytes(piece, compute_dtype);
+  index["metadata"]["total_size"] = total;
+  for (const ModelFile& file : model_files_) {
+    for (const int piece : file.pieces) index["weight_map"][table.piece(piece).name] = file.name;
+  }
+  return index.dump(1) + "\n";
+}
+
+Snapshot::Snapshot(ShardedOptimizer& optimizer, const CheckpointFiles& files, int rank,
+                   int world_size)
+    : rank_(rank), world_size_(world_size) {
+  PlanOptimizerFile(optimizer);
+  for (const CheckpointFiles::ModelFile& file : files.model_files()) {
+    if (file.writer == rank) PlanModelFile(optimizer, file);
+  }
+}
+
+void Snapshot::PlanOptimizerFile(ShardedOptimizer& optimizer) {
+  File file{OptimizerFileName(rank_, world_size_), {{"format", "sequela optimizer"}}, {}};
+  // [begin in the shard's buffers, elements] of what this rank writes.
+  std::vector<std::pair<std::int64_t, std::int64_t>> parts;
+  std::int64_t local = 0;
+  for (TileRun run : optimizer.runs()) {
+    if (optimizer.plan().num_shards() == 1) {
+      // ZeRO 0: every rank holds everything, and each writes an even part of it.
+      const std::int64_t tiles = run.size() / kTileElements;
+      const std::int64_t begin = tiles * rank_ / world_size_ * kTileElements;
+      const std::int64_t end = tiles * (rank_ + 1) / world_size_ * kTileElements;
+      run = {run.begin + begin, run.begin + end};
+      local += begin;
+    }
+    parts.emplace_back(local, run.size());
+    runs_.push_back(run.begin);
+    runs_.push_back(run.end);
+    local += run.size();
+  }
+  const auto add = [&](const char* name, std::span<const float> values) {
+    Tensor tensor{name, DType::kFloat32, {0}, {}};
+    for (const auto& [begin, count] : parts) {
+      tensor.sources.push_back(
+          {reinterpret_cast<const std::byte*>(values.data() + begin), count * kFloatBytes});
+      tensor.shape[0] += count;
+    }
+    AddTensor(file, std::move(tensor));
+  };
+  add("m", optimizer.m());
+  add("v", optimizer.v());
+  if (!optimizer.master().empty()) add("master", optimizer.master());
+  files_.push_back(std::move(file));
+}
+
+void Snapshot::PlanModelFile(ShardedOptimizer& optimizer,
+                             const CheckpointFiles::ModelFile& model_file) {
+  FlatBuffers& buffers = optimizer.buffers();
+  // transformers asks for "format".
+  File file{model_file.name, {{"format", "pt"}}, {}};
+  // fp32 first, so that every tensor lies at a multiple of its element.
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    for (const int index : model_file.pieces) {
+      const ParameterPiece& piece = buffers.table().piece(index);
+      if (StoredDType(piece, buffers.compute_dtype()) != dtype) continue;
+      const TensorView view = piece.num_dims == 1 ? buffers.Vector(index) : buffers.Weight(index);
+      AddTensor(file, {piece.name,
+                       dtype,
+                       StoredShape(piece),
+                       {{static_cast<const std::byte*>(view.data), piece.size() * SizeOf(dtype)}}});
+    }
+  }
+  files_.push_back(std::move(file));
+}
+
+void Snapshot::AddTensor(File& file, Tensor tensor) {
+  for (const Source& source : tensor.sources) tensor.size_bytes += source.size_bytes;
+  tensor.place = size_bytes_;
+  size_bytes_ += RoundUp(tensor.size_bytes, 64);
+  file.tensors.push_back(std::move(tensor));
+}
+
+void Snapshot::Take() {
+  if (copy_.size_bytes() == 0) copy_ = Buffer(size_bytes_);
+  for (const File& file : files_) {
+    for (const Tensor& tensor : file.tensors) {
+      std::byte* out = copy_.data() + tensor.place;
+      for (const Source& source : tensor.sources) {
+        std::memcpy(out, source.data, static_cast<std::size_t>(source.size_bytes));
+        out += source.size_bytes;
+      }
+    }
+  }
+}
+
+std::vector<WrittenFile> Snapshot::Write(const std::filesystem::path& folder) const {
+  std::vector<WrittenFile> written;
+  for (const File& file : files_) {
+    std::vector<SafetensorsEntry> entries;
+    for (const Tensor& tensor : file.tensors) {
+      entries.push_back({tensor.name, tensor.dtype, tensor.shape,
+                         copy_.bytes().subspan(static_cast<std::size_t>(tensor.place),
+                                               static_cast<std::size_t>(tensor.size_bytes))});
+    }
+    if (&file == &files_.front()) {
+      entries.push_back(
+          {"runs", DType::kInt64, {std::ssize(runs_) / 2, 2}, std::as_bytes(std::span(runs_))});
+    }
+    written.push_back(WriteSafetensors(folder / file.name, entries, file.metadata));
+  }
+  return written;
+}
+
+}  // namespace sequela
