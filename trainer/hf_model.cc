@@ -6,6 +6,7 @@
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "runtime/safetensors_writer.h"
 
 namespace sequela {
 namespace {
