@@ -33,7 +33,7 @@ struct BackwardBuffers {
   float* dv_KS;
   float* dq_PS;
   float* delta_P;  // out . dout
-  float* lse2_P;   // in units of log2
+  float* lse_P;    // 0 where a row sees nothing
 };
 
 inline BackwardBuffers TakeBackwardBuffers(WorkspaceCarver& carver, const AttentionShape& shape,
@@ -52,7 +52,7 @@ inline BackwardBuffers TakeBackwardBuffers(WorkspaceCarver& carver, const Attent
   b.dv_KS = carver.Take<float>(kBackwardTileKeys * stride);
   b.dq_PS = carver.Take<float>(pairs * stride);
   b.delta_P = carver.Take<float>(pairs);
-  b.lse2_P = carver.Take<float>(pairs);
+  b.lse_P = carver.Take<float>(pairs);
   return b;
 }
 
@@ -65,27 +65,34 @@ namespace HWY_NAMESPACE {
 
 constexpr float kLog2E = 1.44269504F;
 
-template <typename T>
-HWY_INLINE float DotOfRows(const T* a, const T* b, std::int64_t count) {
-  const F32 d;
-  auto sum = hn::Zero(d);
-  std::int64_t i = 0;
-  for (; i + Lanes() <= count; i += Lanes()) {
-    sum = hn::MulAdd(LoadFloats(d, a + i), LoadFloats(d, b + i), sum);
+// delta[r] = a_r . b_r for `kRows` rows at once, each summed in the order in which ScoreTile sums:
+// where a row puts all its weight on one key, out is that key's value and (dP - delta) is exactly
+// 0.
+template <int kRows, typename T>
+HWY_INLINE void DotsOfRows(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                           std::int64_t head_size, float* delta) {
+  const hn::CappedTag<float, 1> d;
+  hn::Vec<decltype(d)> sums[kRows];
+  for (int r = 0; r < kRows; ++r) sums[r] = hn::Zero(d);
+  for (std::int64_t h = 0; h < head_size; ++h) {
+    for (int r = 0; r < kRows; ++r) {
+      sums[r] = hn::MulAdd(hn::Set(d, LoadOne(a + r * a_stride + h)),
+                           hn::Set(d, LoadOne(b + r * b_stride + h)), sums[r]);
+    }
   }
-  float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < count; ++i) total += LoadOne(a + i) * LoadOne(b + i);
-  return total;
+  for (int r = 0; r < kRows; ++r) delta[r] = hn::GetLane(sums[r]);
 }
 
 // scores -> probabilities; dscores (of the probabilities) -> gradients of q . k.
 HWY_INLINE void SoftmaxBackwardRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT dscores,
-                                   KeyRange range, float scale, float lse2, float delta) {
+                                   KeyRange range, float scale, float lse, float delta) {
   const F32 d;
-  const auto exponent_scale = hn::Set(d, scale * kLog2E), lse2_v = hn::Set(d, lse2);
+  const auto log2e = hn::Set(d, kLog2E), lse_v = hn::Set(d, lse);
   const auto scale_v = hn::Set(d, scale), delta_v = hn::Set(d, delta);
   for (std::int64_t k = range.begin; k < range.end; k += Lanes()) {
-    const auto p = Exp2(d, hn::MulSub(hn::LoadU(d, scores + k), exponent_scale, lse2_v));
+    // Rounded as lse was, and subtracted before the change of base: large scores stay exact.
+    const auto exponent = hn::Sub(hn::Mul(hn::LoadU(d, scores + k), scale_v), lse_v);
+    const auto p = Exp2(d, hn::Mul(exponent, log2e));
     const auto dp = hn::Sub(hn::LoadU(d, dscores + k), delta_v);
     hn::StoreU(p, d, scores + k);
     hn::StoreU(hn::Mul(hn::Mul(p, scale_v), dp), d, dscores + k);
@@ -137,14 +144,28 @@ class BackwardPiece {
     std::fill(b_.dq_PS, b_.dq_PS + heads_ * rows_ * stride_, 0.0F);
     const auto* lse = args_.lse_TN.template As<float>();
     for (std::int64_t head = 0; head < heads_; ++head) {
+      DeltaOfHead(head);
       for (std::int64_t row = 0; row < rows_; ++row) {
-        const std::int64_t pair = head * rows_ + row;
-        b_.delta_P[pair] = DotOfRows(At<T>(args_.out_TNH, row, QueryHead(head)),
-                                     At<T>(args_.dout_TNH, row, QueryHead(head)), head_size_);
         const float l = lse[(begin_ + row) * args_.lse_TN.stride + QueryHead(head)];
-        // A row that sees nothing: its masked scores are -inf, and 2^(-inf - 0) = 0.
-        b_.lse2_P[pair] = l == kMinusInfinity ? 0.0F : l * kLog2E;
+        // A row that sees nothing: its masked scores are -inf, and e^(-inf - 0) = 0.
+        b_.lse_P[head * rows_ + row] = l == kMinusInfinity ? 0.0F : l;
       }
+    }
+  }
+
+  void DeltaOfHead(std::int64_t head) {
+    const auto* out = At<T>(args_.out_TNH, 0, QueryHead(head));
+    const auto* dout = At<T>(args_.dout_TNH, 0, QueryHead(head));
+    const std::int64_t out_stride = args_.out_TNH.stride, dout_stride = args_.dout_TNH.stride;
+    float* delta = b_.delta_P + head * rows_;
+    std::int64_t row = 0;
+    for (; row + 8 <= rows_; row += 8) {
+      DotsOfRows<8>(dout + row * dout_stride, dout_stride, out + row * out_stride, out_stride,
+                    head_size_, delta + row);
+    }
+    for (; row < rows_; ++row) {
+      DotsOfRows<1>(dout + row * dout_stride, dout_stride, out + row * out_stride, out_stride,
+                    head_size_, delta + row);
     }
   }
 
@@ -199,7 +220,7 @@ class BackwardPiece {
       float* dscores = b_.dscores + r * kScoreStride;
       MaskRow(mask_, r, scores);
       if (dropout.active()) DropRow(dropout, row + r, key, range, dscores);
-      SoftmaxBackwardRow(scores, dscores, range, args_.softmax_scale, b_.lse2_P[pair + r],
+      SoftmaxBackwardRow(scores, dscores, range, args_.softmax_scale, b_.lse_P[pair + r],
                          b_.delta_P[pair + r]);
       if (dropout.active()) DropRow(dropout, row + r, key, range, scores);
     }

@@ -31,8 +31,8 @@ struct ForwardBuffers {
   float* v;       // [tile keys][row stride]
   float* scores;  // [tile rows][kScoreStride]
   float* out;     // [pairs][row stride], not yet divided
-  float* max;     // [pairs] of the scores so far, in units of log2
-  float* sum;     // [pairs] of 2^(score - max) so far
+  float* max;     // [pairs] of the scores so far
+  float* sum;     // [pairs] of exp(scale * (score - max)) so far
 };
 
 inline ForwardBuffers TakeForwardBuffers(WorkspaceCarver& carver, const AttentionShape& shape) {
@@ -57,7 +57,6 @@ namespace sequela::cpu {
 namespace HWY_NAMESPACE {
 
 constexpr float kLog2E = 1.44269504F;
-constexpr float kLn2 = 0.693147181F;
 
 // Turns a row of scores into 2^(score * scale - max) and brings the row's running numbers up to
 // date. `scale` includes log2(e).
@@ -69,22 +68,22 @@ HWY_INLINE void OnlineSoftmaxRow(float* HWY_RESTRICT scores, KeyRange range, flo
   for (std::int64_t k = range.begin; k < range.end; k += Lanes()) {
     max_v = hn::Max(max_v, hn::LoadU(d, scores + k));
   }
-  const float block_max = hn::GetLane(hn::MaxOfLanes(d, max_v)) * scale;
+  const float block_max = hn::GetLane(hn::MaxOfLanes(d, max_v));
   const float new_max = std::max(running_max, block_max);
   // Nothing seen yet: any finite number will do, all probabilities are 2^-inf.
   const float shift = new_max == kMinusInfinity ? 0.0F : new_max;
   const auto scale_v = hn::Set(d, scale), shift_v = hn::Set(d, shift);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
   for (std::int64_t k = range.begin; k < range.end; k += 2 * Lanes()) {
-    const auto p0 = Exp2(d, hn::MulSub(hn::LoadU(d, scores + k), scale_v, shift_v));
-    const auto p1 = Exp2(d, hn::MulSub(hn::LoadU(d, scores + k + Lanes()), scale_v, shift_v));
+    const auto p0 = Exp2(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k), shift_v), scale_v));
+    const auto p1 = Exp2(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k + Lanes()), shift_v), scale_v));
     sum0 = hn::Add(sum0, p0);
     sum1 = hn::Add(sum1, p1);
     hn::StoreU(p0, d, scores + k);
     hn::StoreU(p1, d, scores + k + Lanes());
   }
   if (new_max > running_max) {
-    const float shrink = std::exp2(running_max - new_max);
+    const float shrink = std::exp2((running_max - new_max) * scale);
     running_sum *= shrink;
     const auto shrink_v = hn::Set(d, shrink);
     for (std::int64_t h = 0; h < columns; h += Lanes()) {
@@ -195,7 +194,7 @@ class ForwardPiece {
           out, args_.out_TNH.As<T>() + (first + r) * args_.out_TNH.stride + query_head * head_size_,
           head_size_);
       args_.lse_TN.As<float>()[(first + r) * args_.lse_TN.stride + query_head] =
-          sum == 0.0F ? kMinusInfinity : b_.max[pair] * kLn2 + std::log(sum);
+          sum == 0.0F ? kMinusInfinity : b_.max[pair] * args_.softmax_scale + std::log(sum);
     }
   }
 

@@ -1,0 +1,359 @@
+// ctest: labels=sanitize timeout=180
+#include "kernels/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/reference/attention.h"
+#include "tests/testing/gradcheck.h"
+#include "tests/testing/poison.h"
+#include "tests/testing/tolerance.h"
+
+namespace sequela {
+namespace {
+
+using reference::AttentionGradients;
+using reference::AttentionInput;
+using reference::AttentionOutput;
+using reference::AttentionRules;
+using reference::Matrix;
+using testing::PoisonedMatrix;
+using testing::PoisonedWorkspace;
+using testing::RandomMatrix;
+using testing::Rounded;
+using testing::WithinTheRule;
+
+Matrix<double> Columns(const Matrix<double>& m, std::int64_t begin, std::int64_t count) {
+  Matrix<double> part(m.rows, count);
+  for (std::int64_t r = 0; r < m.rows; ++r) {
+    for (std::int64_t c = 0; c < count; ++c) part(r, c) = m(r, begin + c);
+  }
+  return part;
+}
+
+struct Results {
+  PoisonedMatrix out, lse, dqkv;
+  bool BitwiseEqual(Results& other) {
+    return out.bytes() == other.out.bytes() && lse.bytes() == other.lse.bytes() &&
+           dqkv.bytes() == other.dqkv.bytes();
+  }
+};
+
+// Forward and backward on one packed qkv buffer, at an odd offset and with a gap between rows.
+class Attention {
+ public:
+  Attention(AttentionShape shape, DType type, AttentionPlan plan, const Matrix<double>& qkv,
+            const Matrix<double>& dout)
+      : shape_(shape),
+        type_(type),
+        plan_(std::move(plan)),
+        qkv_(type, qkv, {.gap = 5, .offset = 3}),
+        dout_(type, dout, {.gap = 1, .offset = 1}) {}
+
+  void Drop(AttentionDropout dropout) { dropout_ = dropout; }
+
+  Results Run(int threads) {
+    const std::int64_t tokens = plan_.num_tokens();
+    Results r{PoisonedMatrix(type_, tokens, queries(), {.gap = 3, .offset = 1}),
+              PoisonedMatrix(DType::kFloat32, tokens, shape_.num_query_heads, {.gap = 2}),
+              PoisonedMatrix(type_, tokens, queries() + 2 * keys(), {.gap = 7, .offset = 5})};
+    Exec exec{.num_threads = threads};
+    PoisonedWorkspace forward(AttentionForwardWorkspaceBytes(exec, shape_));
+    exec.workspace = forward.span();
+    AttentionForward(exec, {.q_TNH = Q(qkv_),
+                            .k_TGH = K(qkv_),
+                            .v_TGH = V(qkv_),
+                            .out_TNH = r.out.view(),
+                            .lse_TN = r.lse.view(),
+                            .plan = &plan_,
+                            .shape = shape_,
+                            .softmax_scale = scale(),
+                            .dropout = dropout_});
+    PoisonedWorkspace backward(
+        AttentionBackwardWorkspaceBytes(exec, shape_, plan_.longest_document()));
+    exec.workspace = backward.span();
+    AttentionBackward(exec, {.q_TNH = Q(qkv_),
+                             .k_TGH = K(qkv_),
+                             .v_TGH = V(qkv_),
+                             .out_TNH = r.out.view(),
+                             .lse_TN = r.lse.view(),
+                             .dout_TNH = dout_.view(),
+                             .dq_TNH = Q(r.dqkv),
+                             .dk_TGH = K(r.dqkv),
+                             .dv_TGH = V(r.dqkv),
+                             .plan = &plan_,
+                             .shape = shape_,
+                             .softmax_scale = scale(),
+                             .dropout = dropout_});
+    return r;
+  }
+
+  // Everything against the textbook in fp64, by the rule.
+  void ExpectCorrect(Results& r, std::vector<Matrix<double>> keep = {}) {
+    const AttentionRules rules{.query_heads = shape_.num_query_heads,
+                               .key_heads = shape_.num_key_heads,
+                               .scale = scale(),
+                               .kv_begin = {plan_.kv_begin().begin(), plan_.kv_begin().end()},
+                               .kv_end = {plan_.kv_end().begin(), plan_.kv_end().end()},
+                               .keep = std::move(keep)};
+    const AttentionInput<double> in = Split(qkv_.values());
+    const AttentionOutput<double> exact = reference::Attention(rules, in);
+    const AttentionOutput<float> honest = reference::Attention(rules, in.As<float>());
+    const Matrix<double> honest_out = Rounded(honest.out, type_);
+    EXPECT_TRUE(WithinTheRule(r.out.values(), honest_out, exact.out)) << "out";
+    EXPECT_TRUE(
+        WithinTheRule(Finite(r.lse.values()), Finite(honest.lse.As<double>()), Finite(exact.lse)))
+        << "lse";
+    const Matrix<double> dout = dout_.values();
+    const auto exact_g = reference::AttentionBackward(rules, in, exact, dout);
+    const auto honest_g = reference::AttentionBackward(
+        rules, in.As<float>(), {honest_out.As<float>(), honest.lse}, dout.As<float>());
+    const AttentionInput<double> ours = Split(r.dqkv.values());
+    EXPECT_TRUE(WithinTheRule(ours.q, Rounded(honest_g.dq, type_), exact_g.dq)) << "dq";
+    EXPECT_TRUE(WithinTheRule(ours.k, Rounded(honest_g.dk, type_), exact_g.dk)) << "dk";
+    EXPECT_TRUE(WithinTheRule(ours.v, Rounded(honest_g.dv, type_), exact_g.dv)) << "dv";
+    EXPECT_TRUE(r.out.PoisonIntact() && r.lse.PoisonIntact() && r.dqkv.PoisonIntact());
+  }
+
+  const AttentionPlan& plan() const { return plan_; }
+
+ private:
+  std::int64_t queries() const { return shape_.num_query_heads * shape_.head_size; }
+  std::int64_t keys() const { return shape_.num_key_heads * shape_.head_size; }
+  float scale() const { return 1.0F / std::sqrt(static_cast<float>(shape_.head_size)); }
+  TensorView Q(PoisonedMatrix& m) const { return m.view().ColumnRange(0, queries()); }
+  TensorView K(PoisonedMatrix& m) const { return m.view().ColumnRange(queries(), keys()); }
+  TensorView V(PoisonedMatrix& m) const { return m.view().ColumnRange(queries() + keys(), keys()); }
+  AttentionInput<double> Split(const Matrix<double>& m) const {
+    return {Columns(m, 0, queries()), Columns(m, queries(), keys()),
+            Columns(m, queries() + keys(), keys())};
+  }
+  // -inf, the sum of nothing, becomes a number that both sides must have.
+  static Matrix<double> Finite(Matrix<double> lse) {
+    for (double& value : lse.values) value = value == -HUGE_VAL ? 0.0 : value;
+    return lse;
+  }
+
+  AttentionShape shape_;
+  DType type_;
+  AttentionPlan plan_;
+  PoisonedMatrix qkv_, dout_;
+  AttentionDropout dropout_;
+};
+
+using Offsets = std::vector<std::int32_t>;
+
+Offsets FromLengths(const std::vector<std::int32_t>& lengths) {
+  Offsets offsets = {0};
+  for (const std::int32_t length : lengths) offsets.push_back(offsets.back() + length);
+  return offsets;
+}
+
+std::int64_t Width(const AttentionShape& s) {
+  return (s.num_query_heads + 2 * s.num_key_heads) * s.head_size;
+}
+
+Attention RandomAttention(AttentionShape shape, DType type, AttentionPlan plan,
+                          double scale = 1.0) {
+  const std::int64_t tokens = plan.num_tokens();
+  return {shape, type, std::move(plan), RandomMatrix(tokens, Width(shape), 1, scale),
+          RandomMatrix(tokens, shape.num_query_heads * shape.head_size, 2)};
+}
+
+struct Case {
+  std::string name;
+  AttentionShape shape;
+  DType type;
+};
+
+class AttentionTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(AttentionTest, ErrorsAreWithinTheRule) {
+  const Case& c = GetParam();
+  // Around the edges of tiles, panels and work items; documents of 0 and 1 tokens.
+  Attention attention = RandomAttention(
+      c.shape, c.type, AttentionPlan::Causal(FromLengths({1, 0, 47, 97, 129, 2, 257, 390})));
+  Results r = attention.Run(2);
+  attention.ExpectCorrect(r);
+}
+
+TEST_P(AttentionTest, LargeScoresStayExact) {
+  const Case& c = GetParam();
+  Attention attention =
+      RandomAttention(c.shape, c.type, AttentionPlan::Causal(FromLengths({70, 150})), 5.5);
+  Results r = attention.Run(1);
+  attention.ExpectCorrect(r);
+}
+
+TEST_P(AttentionTest, ThreadsChangeNoBit) {
+  const Case& c = GetParam();
+  Attention attention =
+      RandomAttention(c.shape, c.type, AttentionPlan::Causal(FromLengths({5, 200, 1, 90})));
+  Results one = attention.Run(1);
+  for (const int threads : {1, 2, 3}) {
+    Results again = attention.Run(threads);
+    EXPECT_TRUE(one.BitwiseEqual(again)) << threads << " threads";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
+                         ::testing::Values(Case{"Heads64", {2, 2, 64}, DType::kFloat32},
+                                           Case{"Heads64Bf16", {2, 2, 64}, DType::kBFloat16},
+                                           Case{"Grouped", {6, 2, 16}, DType::kFloat32},
+                                           Case{"OneKeyHead", {3, 1, 40}, DType::kBFloat16},
+                                           Case{"Smallest", {1, 1, 8}, DType::kFloat32},
+                                           Case{"Heads128", {1, 1, 128}, DType::kFloat32},
+                                           Case{"Largest", {1, 1, 256}, DType::kBFloat16}),
+                         [](const auto& info) { return info.param.name; });
+
+// Windows, groups that see no later than their first member, and rows that see nothing.
+TEST(AttentionIntervalsTest, AnyMonotoneIntervalsAreHonoured) {
+  const Offsets offsets = FromLengths({3, 310, 40});
+  std::vector<std::int32_t> begin(353), end(353);
+  for (std::int32_t row = 0; row < 353; ++row) {
+    const std::int32_t document = row < 3 ? 0 : row < 313 ? 3 : 313;
+    const auto i = static_cast<std::size_t>(row);
+    end[i] = std::max(document, document + (row - document) / 7 * 7);  // empty for the first seven
+    begin[i] = std::min(end[i], std::max(document, row - 90));
+  }
+  // A stretch of rows in the middle that see nothing, wider than a group of rows.
+  for (std::size_t i = 150; i < 190; ++i) begin[i] = end[i] = end[150];
+  for (std::size_t i = 190; i < 313; ++i) begin[i] = std::max(begin[i], end[150]);
+  Attention attention = RandomAttention({2, 1, 24}, DType::kFloat32,
+                                        AttentionPlan::FromIntervals(offsets, begin, end));
+  Results r = attention.Run(2);
+  attention.ExpectCorrect(r);
+  EXPECT_EQ(r.out.values()(4, 0), 0.0);
+  EXPECT_EQ(r.lse.values()(160, 1), -HUGE_VAL);
+  EXPECT_EQ(r.dqkv.values()(160, 3), 0.0);
+}
+
+TEST(AttentionDocumentsTest, ADocumentDoesNotDependOnTheRestOfTheBatch) {
+  const AttentionShape shape = {4, 2, 16};
+  const Matrix<double> mine = RandomMatrix(170, Width(shape), 3);
+  const Matrix<double> my_dout = RandomMatrix(170, 64, 4);
+  // The document after `before` rows of others and before 33 more; which rows are its own in `r`.
+  const auto run = [&](std::int32_t before, double others) {
+    Matrix<double> qkv = RandomMatrix(before + 170 + 33, Width(shape), 5, others);
+    Matrix<double> dout = RandomMatrix(before + 170 + 33, 64, 6, others);
+    std::ranges::copy(mine.values, qkv.values.begin() + before * qkv.columns);
+    std::ranges::copy(my_dout.values, dout.values.begin() + before * dout.columns);
+    Attention attention(shape, DType::kFloat32,
+                        AttentionPlan::Causal(FromLengths({before, 170, 33})), qkv, dout);
+    Results r = attention.Run(2);
+    std::vector<double> numbers;
+    for (const Matrix<double>& m : {r.out.values(), r.lse.values(), r.dqkv.values()}) {
+      numbers.insert(numbers.end(), m.values.begin() + before * m.columns,
+                     m.values.begin() + (before + 170) * m.columns);
+    }
+    return numbers;
+  };
+  const std::vector<double> alone = run(0, 1.0);
+  EXPECT_EQ(run(0, 3.0), alone);
+  EXPECT_EQ(run(41, 1.0), alone);
+  EXPECT_EQ(run(41, std::nan("")), alone);
+}
+
+// The values of a document are the unit matrix: out is the matrix of probabilities.
+class AttentionDropoutTest : public ::testing::Test {
+ protected:
+  static constexpr std::int64_t kRows = 64;
+  static constexpr AttentionShape kShape = {2, 1, 64};
+
+  Attention Document(std::int64_t before) {
+    const std::int64_t tokens = before + kRows;
+    Matrix<double> qkv(tokens, Width(kShape));
+    const Matrix<double> random = RandomMatrix(kRows, Width(kShape), 7, 0.5);
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < qkv.columns; ++c) qkv(before + r, c) = random(r, c);
+      for (std::int64_t h = 0; h < 64; ++h) qkv(before + r, 192 + h) = r == h ? 1.0 : 0.0;
+    }
+    const std::vector<std::int64_t> ids = {9, 1234};
+    return {kShape, DType::kFloat32,
+            AttentionPlan::Causal(
+                FromLengths({static_cast<std::int32_t>(before), static_cast<std::int32_t>(kRows)}),
+                ids),
+            qkv, RandomMatrix(tokens, 128, 8)};
+  }
+  // Factors by head, [row][key].
+  std::vector<Matrix<double>> KeptBy(AttentionDropout dropout, std::int64_t before = 0) {
+    Attention attention = Document(before);
+    Results plain = attention.Run(1);
+    attention.Drop(dropout);
+    Results dropped = attention.Run(1);
+    const Matrix<double> all = plain.out.values(), rest = dropped.out.values();
+    std::vector<Matrix<double>> keep(2, Matrix<double>(kRows, kRows));
+    for (std::int64_t head = 0; head < 2; ++head) {
+      for (std::int64_t row = 0; row < kRows; ++row) {
+        for (std::int64_t key = 0; key <= row; ++key) {
+          const double ratio =
+              rest(before + row, head * 64 + key) / all(before + row, head * 64 + key);
+          keep[static_cast<std::size_t>(head)](row, key) = std::round(ratio * 1e4) / 1e4;
+        }
+      }
+    }
+    return keep;
+  }
+};
+
+TEST_F(AttentionDropoutTest, ForwardAndBackwardDropTheSame) {
+  const AttentionDropout dropout = {.probability = 0.2F, .seed = 3, .stream = 5};
+  std::vector<Matrix<double>> keep = KeptBy(dropout);
+  double kept = 0.0;
+  for (const auto& head : keep) {
+    for (const double factor : head.values) {
+      EXPECT_TRUE(factor == 0.0 || factor == 1.25) << factor;
+      kept += factor > 0.0 ? 1.0 : 0.0;
+    }
+  }
+  EXPECT_NEAR(kept / (2 * kRows * (kRows + 1) / 2), 0.8, 0.025);  // four standard errors
+  EXPECT_NE(keep[0].values, keep[1].values);
+  Attention attention = Document(0);
+  attention.Drop(dropout);
+  Results r = attention.Run(2);
+  attention.ExpectCorrect(r, keep);
+}
+
+TEST_F(AttentionDropoutTest, DependsOnTheDocumentNotOnItsPlace) {
+  const auto keep = KeptBy({.probability = 0.2F, .seed = 3, .stream = 5});
+  EXPECT_EQ(KeptBy({.probability = 0.2F, .seed = 3, .stream = 5}, 37)[1].values, keep[1].values);
+  EXPECT_NE(KeptBy({.probability = 0.2F, .seed = 3, .stream = 6})[1].values, keep[1].values);
+  EXPECT_NE(KeptBy({.probability = 0.2F, .seed = 4, .stream = 5})[1].values, keep[1].values);
+}
+
+TEST(AttentionReferenceTest, BackwardIsTheDerivativeOfForward) {
+  const AttentionRules rules{.query_heads = 2,
+                             .key_heads = 1,
+                             .scale = 0.4,
+                             .kv_begin = {0, 0, 0, 1, 4},
+                             .kv_end = {1, 2, 2, 4, 4}};
+  const Matrix<double> dout = RandomMatrix(5, 6, 1);
+  const auto split = [](const std::vector<double>& x) {
+    Matrix<double> all(5, 12);
+    all.values = x;
+    return AttentionInput<double>{Columns(all, 0, 6), Columns(all, 6, 3), Columns(all, 9, 3)};
+  };
+  const auto loss = [&](const std::vector<double>& x) {
+    const auto out = reference::Attention(rules, split(x)).out;
+    double sum = 0.0;
+    for (std::size_t i = 0; i < out.values.size(); ++i) sum += out.values[i] * dout.values[i];
+    return sum;
+  };
+  const std::vector<double> x = RandomMatrix(5, 12, 2, 0.3).values;
+  const auto in = split(x);
+  const auto g = reference::AttentionBackward(rules, in, reference::Attention(rules, in), dout);
+  std::vector<double> gradient;
+  for (std::int64_t r = 0; r < 5; ++r) {
+    for (std::int64_t c = 0; c < 6; ++c) gradient.push_back(g.dq(r, c));
+    for (std::int64_t c = 0; c < 3; ++c) gradient.push_back(g.dk(r, c));
+    for (std::int64_t c = 0; c < 3; ++c) gradient.push_back(g.dv(r, c));
+  }
+  EXPECT_TRUE(testing::IsGradientOf(loss, x, gradient));
+}
+
+}  // namespace
+}  // namespace sequela

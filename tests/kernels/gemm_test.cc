@@ -1,0 +1,161 @@
+// ctest: labels=sanitize timeout=180
+#include "kernels/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/reference/gemm.h"
+#include "tests/testing/poison.h"
+#include "tests/testing/tolerance.h"
+
+namespace sequela {
+namespace {
+
+using reference::Matrix;
+using testing::PoisonedMatrix;
+using testing::PoisonedWorkspace;
+using testing::RandomMatrix;
+using testing::Rounded;
+using testing::WithinTheRule;
+
+struct Product {
+  std::int64_t m, n, k;
+  bool transpose_a = false, transpose_b = false, accumulate = false;
+  DType type = DType::kFloat32, out = DType::kFloat32;
+
+  friend void PrintTo(const Product& p, std::ostream* os) {
+    *os << p.m << "x" << p.n << "x" << p.k << (p.transpose_a ? " A^T" : "")
+        << (p.transpose_b ? " B^T" : "") << (p.accumulate ? " +=" : "")
+        << (p.type == DType::kBFloat16 ? " bf16" : "")
+        << (p.out == DType::kBFloat16 ? " -> bf16" : "");
+  }
+};
+
+class GemmTest : public ::testing::TestWithParam<Product> {
+ protected:
+  static constexpr testing::Layout kOdd = {.gap = 3, .offset = 1};
+
+  GemmTest()
+      : a_(p_.type, RandomMatrix(p_.transpose_a ? p_.k : p_.m, p_.transpose_a ? p_.m : p_.k, 1),
+           kOdd),
+        b_(p_.type, RandomMatrix(p_.transpose_b ? p_.n : p_.k, p_.transpose_b ? p_.k : p_.n, 2),
+           kOdd) {}
+
+  // C before the product: numbers where it adds, else poison.
+  PoisonedMatrix Target() {
+    return p_.accumulate ? PoisonedMatrix(p_.out, RandomMatrix(p_.m, p_.n, 3, 10.0), kOdd)
+                         : PoisonedMatrix(p_.out, p_.m, p_.n, kOdd);
+  }
+  PoisonedMatrix Run(int threads) {
+    PoisonedMatrix c = Target();
+    Exec exec{.num_threads = threads};
+    const GemmArgs args{.a = a_.view(),
+                        .b = b_.view(),
+                        .c = c.view(),
+                        .transpose_a = p_.transpose_a,
+                        .transpose_b = p_.transpose_b,
+                        .accumulate = p_.accumulate};
+    PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+    exec.workspace = workspace.span();
+    Gemm(exec, args);
+    return c;
+  }
+  template <typename Real>
+  Matrix<Real> Textbook() {
+    const auto a = a_.values().As<Real>(), b = b_.values().As<Real>();
+    const auto start = p_.accumulate ? Target().values().As<Real>() : Matrix<Real>(p_.m, p_.n);
+    return reference::AddProduct(start, p_.transpose_a ? reference::Transposed(a) : a,
+                                 p_.transpose_b ? reference::Transposed(b) : b);
+  }
+
+  Product p_ = GetParam();
+  PoisonedMatrix a_, b_;
+};
+
+TEST_P(GemmTest, ErrorsAreWithinTheRule) {
+  PoisonedMatrix c = Run(2);
+  EXPECT_TRUE(WithinTheRule(c.values(), Rounded(Textbook<float>(), p_.out), Textbook<double>()));
+  EXPECT_TRUE(c.PoisonIntact());
+}
+
+TEST_P(GemmTest, ThreadsAndRepeatsChangeNoBit) {
+  PoisonedMatrix one = Run(1);
+  for (const int threads : {1, 2, 3}) {
+    EXPECT_EQ(Run(threads).bytes(), one.bytes()) << threads << " threads";
+  }
+}
+
+constexpr DType kBf16 = DType::kBFloat16;
+constexpr DType kFp32 = DType::kFloat32;
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, GemmTest,
+    ::testing::Values(
+        Product{1, 1, 1}, Product{5, 3, 0}, Product{0, 8, 8}, Product{63, 65, 17, false, true},
+        Product{64, 96, 32, false, true}, Product{65, 96, 32, false, true},
+        Product{300, 123, 40, false, true}, Product{700, 130, 64},
+        Product{130, 60, 50, false, true, true}, Product{64, 64, 4096, true, false, true},
+        Product{96, 200, 1100, true, false, true}, Product{40, 30, 63, true, false, false},
+        Product{0, 30, 63, true, false, true}, Product{20, 30, 0, true, false, true},
+        Product{70, 1500, 24, false, true}, Product{300, 123, 40, false, true, false, kBf16, kFp32},
+        Product{300, 123, 40, false, true, false, kBf16, kBf16},
+        Product{131, 70, 1100, false, false, false, kBf16, kBf16},
+        Product{64, 64, 4096, true, false, true, kBf16, kFp32},
+        Product{96, 200, 1101, true, false, true, kBf16, kFp32}));
+
+// A stream of tokens multiplies row by row: a NaN in one row stays there.
+TEST(GemmRowsTest, ARowDoesNotDependOnAnother) {
+  const auto run = [](double poison) {
+    Matrix<double> x = RandomMatrix(150, 48, 1);
+    for (std::int64_t c = 0; c < 48; ++c) x(140, c) = poison;
+    PoisonedMatrix a(DType::kFloat32, x), b(DType::kFloat32, RandomMatrix(33, 48, 2)),
+        c(DType::kFloat32, 150, 33);
+    Exec exec{.num_threads = 2};
+    const GemmArgs args{.a = a.view(), .b = b.view(), .c = c.view(), .transpose_b = true};
+    PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+    exec.workspace = workspace.span();
+    Gemm(exec, args);
+    std::vector<double> others;
+    for (std::int64_t r = 0; r < 150; ++r) {
+      for (std::int64_t n = 0; n < 33 && r != 140; ++n) others.push_back(c.values()(r, n));
+    }
+    return others;
+  };
+  EXPECT_EQ(run(std::nan("")), run(1.0));
+}
+
+// The workspace is planned once, with the largest batch.
+TEST(GemmWorkspaceTest, OfTheLargestBatchSufficesForAll) {
+  const Exec exec{.num_threads = 3};
+  for (const bool transpose : {false, true}) {
+    const auto bytes = [&](std::int64_t tokens) {
+      const ConstTensorView x(nullptr, kBf16, tokens, 96), w(nullptr, kBf16, 200, 96),
+          dy(nullptr, kBf16, tokens, 200);
+      return transpose ? GemmWorkspaceBytes(exec, {.a = dy,
+                                                   .b = x,
+                                                   .c = TensorView(nullptr, kFp32, 200, 96),
+                                                   .transpose_a = true,
+                                                   .accumulate = true})
+                       : GemmWorkspaceBytes(exec, {.a = x,
+                                                   .b = w,
+                                                   .c = TensorView(nullptr, kBf16, tokens, 200),
+                                                   .transpose_b = true});
+    };
+    const std::int64_t largest = bytes(5000);
+    for (const std::int64_t tokens : {1, 63, 64, 65, 511, 512, 513, 1023, 2049, 4999}) {
+      EXPECT_LE(bytes(tokens), largest) << tokens << " tokens";
+    }
+  }
+}
+
+TEST(GemmContractTest, DisagreeingShapesAreOurMistake) {
+  PoisonedMatrix a(DType::kFloat32, RandomMatrix(4, 5, 1)),
+      b(DType::kFloat32, RandomMatrix(4, 3, 2)), c(DType::kFloat32, 4, 3);
+  EXPECT_THROW(Gemm({}, {.a = a.view(), .b = b.view(), .c = c.view()}), InternalError);
+}
+
+}  // namespace
+}  // namespace sequela
