@@ -183,7 +183,7 @@ void AddDrugs(ProcessParameters* p) {
 void AddVisits(ProcessParameters* p) {
   p->anchors.push_back({"CLINIC//ROUTINE",
                         "Routine visit",
-                        Steps({{0, 0.8}, {5, 0.4}, {40, 0.8}, {65, 1.1}}),
+                        Steps({{0, 0.5}, {5, 0.25}, {40, 0.5}, {65, 0.7}}),
                         {{"hypertension", 0.3},
                          {"diabetes", 0.5},
                          {"heart_failure", 0.6},
@@ -205,7 +205,7 @@ void AddVisits(ProcessParameters* p) {
        false});
   p->anchors.push_back({"CLINIC//VACCINATION",
                         "Vaccination",
-                        Steps({{0, 1.6}, {5, 0.3}, {15, 0.04}, {65, 0.3}}),
+                        Steps({{0, 1.5}, {5, 0.2}, {15, 0.02}, {65, 0.15}}),
                         {},
                         {"!admitted"},
                         {},

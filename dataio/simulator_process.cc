@@ -353,6 +353,11 @@ double LifeProcess::AnchorRates(const LifeState& state, std::int64_t time_us,
   return sum;
 }
 
+bool LifeProcess::AnchorIsOpen(const LifeState& state, int anchor) const {
+  const Gate& gate = anchors_[static_cast<std::size_t>(anchor)].gate;
+  return !state.ended && gate.Open(CovariatesAt(state, state.now_us));
+}
+
 double LifeProcess::CensoringRate(const LifeState& state, std::int64_t time_us) const {
   return censoring_per_us_[static_cast<std::size_t>(AgeBand(state, time_us))];
 }

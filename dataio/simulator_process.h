@@ -159,6 +159,8 @@ class LifeProcess {
   // Hazards per microsecond in cell `time_us` > state.now_us: of each anchor into `rates`
   // ([num_anchors()]); returns their sum.
   double AnchorRates(const LifeState& state, std::int64_t time_us, std::span<double> rates) const;
+  // Whether the anchor's requirements hold now, so that it can happen at once.
+  bool AnchorIsOpen(const LifeState& state, int anchor) const;
   double CensoringRate(const LifeState& state, std::int64_t time_us) const;
 
   // P(this follow-up joins the present stamp | it is its turn); the state's anchor is set.

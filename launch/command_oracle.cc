@@ -1,7 +1,106 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <thread>
+
+#include "dataio/oracle_report.h"
 #include "launch/commands.h"
 
 namespace sequela {
+namespace {
 
-void AddOracleCommand(CLI::App& program) { program.add_subcommand("oracle"); }
+struct OracleArguments {
+  std::string store;
+  std::string split = "held_out";
+  bool json = false;
+  OracleReportOptions options;
+};
+
+void PrintLikelihood(const OracleReport& report) {
+  const auto row = [](std::string_view name, std::int64_t targets, double nll, double expected) {
+    const auto n = static_cast<double>(targets);
+    fmt::print("  {:<22}{:>12}{:>14.4f}{:>14.4f}\n", name, targets, nll / n, expected / n);
+  };
+  fmt::print("NLL of the truth, in nats\n  {:<22}{:>12}{:>14}{:>14}\n", "per token", "targets",
+             "found", "expected");
+  for (std::size_t k = 0; k < report.by_kind.size(); ++k) {
+    const OracleReport::Kind& kind = report.by_kind[k];
+    if (kind.targets > 0) {
+      row(NameOf(static_cast<TokenKind>(k)), kind.targets, kind.nll, kind.expected);
+    }
+  }
+  row("all", report.targets, report.nll, report.expected);
+  fmt::print("  {:<22}{:>12}{:>14.4f}{:>14.4f}\n", "per event", report.events,
+             report.nll_per_event(), report.expected / static_cast<double>(report.events));
+  fmt::print("  found - expected: {:+.2f} standard errors; entropy rate {:.2f} nats a year\n\n",
+             (report.nll - report.expected) / report.standard_error,
+             report.expected / report.years);
+}
+
+void PrintOutcomes(const OracleReport& report) {
+  fmt::print(
+      "Outcomes: events, excess of an age-and-sex-only model over the truth, and\n"
+      "true risk in {:g} years from the middle of {} records ({} futures each)\n",
+      report.horizon_years, report.sampled_subjects, report.futures);
+  fmt::print("  {:<28}{:>8}{:>10}{:>13}{:>9}{:>9}\n", "", "events", "expected", "excess/event",
+             "risk", "error");
+  for (const OracleReport::Outcome& outcome : report.outcomes) {
+    fmt::print("  {:<28}{:>8}{:>10.1f}{:>13.3f}", outcome.code, outcome.events,
+               outcome.expected_events, outcome.age_sex_excess / outcome.expected_events);
+    if (outcome.at_risk > 0) {
+      fmt::print("{:>9.4f}{:>9.4f}", outcome.mean_risk, outcome.mean_risk_standard_error);
+    }
+    fmt::print("\n");
+  }
+  fmt::print("\n");
+}
+
+void PrintContexts(const OracleReport& report) {
+  fmt::print("Targets with more history than a context holds\n");
+  for (const OracleReport::Context& context : report.contexts) {
+    fmt::print("  {:>6} tokens {:>8.2f} %\n", context.length, 100 * context.share_beyond);
+  }
+}
+
+void Oracle(OracleArguments arguments) {
+  arguments.options.split = ParseSplit(arguments.split);
+  arguments.options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const ChainStore store = ChainStore::Open(arguments.store);
+  const OracleReport report = MakeOracleReport(store, arguments.options);
+  if (arguments.json) {
+    fmt::print("{}\n", report.ToJson());
+    return;
+  }
+  fmt::print("{}: {} subjects of {}\n\n", arguments.store, report.subjects, arguments.split);
+  PrintLikelihood(report);
+  PrintOutcomes(report);
+  PrintContexts(report);
+}
+
+}  // namespace
+
+void AddOracleCommand(CLI::App& program) {
+  auto arguments = std::make_shared<OracleArguments>();
+  CLI::App* command = program.add_subcommand(
+      "oracle", "The truth's own NLL and risks on an ingested simulated dataset.");
+  command->add_option("STORE", arguments->store, "A chain store of `sequela simulate`'s data")
+      ->required();
+  command->add_option("--split", arguments->split, "train, tuning or held_out")
+      ->capture_default_str();
+  command
+      ->add_option("--risk-subjects", arguments->options.risk_subjects,
+                   "Subjects whose true risks are computed; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--futures", arguments->options.futures, "Simulated futures per subject")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--horizon-years", arguments->options.horizon_years, "Of the risks")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--json", arguments->json, "One JSON document on standard output");
+  command->footer("Example:\n  sequela oracle store --split held_out");
+  command->callback([arguments] { Oracle(*arguments); });
+}
 
 }  // namespace sequela
