@@ -37,24 +37,6 @@ std::int64_t DrawBirth(PhiloxStream* random) {
   return static_cast<std::int64_t>(days) * kMicrosecondsPerDay;
 }
 
-// The follow-ups of the stamp that state->anchor has just begun.
-void DrawFollowUps(const LifeProcess& process, LifeState* state, PhiloxStream* random,
-                   std::vector<LifeEvent>* events) {
-  for (int f = 0; f < process.num_follow_ups(); ++f) {
-    const double probability = process.FollowUpProbability(*state, f);
-    if (probability <= 0 || random->NextUniform() >= probability) {
-      continue;
-    }
-    float value = MedsFileWriter::kNoValue;
-    if (process.has_laboratory(f)) {
-      value = process.Laboratory(*state, f).Draw(random);
-    }
-    process.ApplyFollowUp(f, state);
-    const std::string& code = process.parameters().follow_ups[static_cast<std::size_t>(f)].code;
-    events->push_back({state->now_us, code, value});
-  }
-}
-
 // The three files of one shard, one per split.
 class ShardWriter {
  public:
@@ -207,6 +189,23 @@ Split SimulatedSplit(std::uint64_t seed, std::int64_t index) {
   const std::int64_t tuning = other < held_out ? other : other + 1;
   const std::int64_t place = index % 10;
   return place == held_out ? Split::kHeldOut : place == tuning ? Split::kTuning : Split::kTrain;
+}
+
+void DrawFollowUps(const LifeProcess& process, LifeState* state, PhiloxStream* random,
+                   std::vector<LifeEvent>* events) {
+  for (int f = 0; f < process.num_follow_ups(); ++f) {
+    const double probability = process.FollowUpProbability(*state, f);
+    if (probability <= 0 || random->NextUniform() >= probability) {
+      continue;
+    }
+    float value = MedsFileWriter::kNoValue;
+    if (process.has_laboratory(f)) {
+      value = process.Laboratory(*state, f).Draw(random);
+    }
+    process.ApplyFollowUp(f, state);
+    const std::string& code = process.parameters().follow_ups[static_cast<std::size_t>(f)].code;
+    events->push_back({state->now_us, code, value});
+  }
 }
 
 LifeRecord SimulateLife(const LifeProcess& process, std::uint64_t seed, std::int64_t index) {

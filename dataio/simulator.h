@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataio/chain_store.h"
@@ -30,6 +31,11 @@ struct LifeRecord {
   std::vector<LifeEvent> events;  // ascending in time; a stamp's in canonical order
 };
 LifeRecord SimulateLife(const LifeProcess& process, std::uint64_t seed, std::int64_t index);
+
+// The follow-ups of the stamp that state->anchor has just begun: applied to the state, and
+// appended.
+void DrawFollowUps(const LifeProcess& process, LifeState* state, PhiloxStream* random,
+                   std::vector<LifeEvent>* events);
 
 // Of every ten subjects in a row one is tuning and one held_out.
 Split SimulatedSplit(std::uint64_t seed, std::int64_t index);
