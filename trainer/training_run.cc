@@ -284,9 +284,9 @@ void TrainingRun::Impl::DescribeRun() {
   LogInfo("data {}: an epoch has {} subjects, {} windows, {} tokens, {} targets in {} steps",
           store.folder().string(), account.subjects, account.windows, account.tokens,
           account.targets, loader->StepsForEpochs(1.0));
-  if (account.subjects_without_targets + account.static_tokens_beyond_half > 0) {
+  if (account.subjects_without_targets + account.static_tokens_left_out > 0) {
     LogInfo("left out: {} subjects with static facts only, {} static tokens beyond half a window",
-            account.subjects_without_targets, account.static_tokens_beyond_half);
+            account.subjects_without_targets, account.static_tokens_left_out);
   }
   LogInfo("memory of each rank: {}",
           PlanMemory(config, state_options, communicator.size()).ToString());
