@@ -1,0 +1,222 @@
+#include "dataio/verify.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <unordered_set>
+
+#include "dataio/chain_store.h"
+#include "dataio/store/manifest.h"
+#include "dataio/store/mapped_file.h"
+#include "dataio/store/shard.h"
+#include "kernels/base/atomic_file.h"
+#include "kernels/base/crc32c.h"
+#include "kernels/base/errors.h"
+
+namespace sequela {
+namespace {
+
+constexpr std::string_view kMend = "copy it again, or ingest again";
+
+void CheckDatasetChecksums(const Shard& shard, const ChainShardWriter::Summary& summary) {
+  for (std::size_t column = 0; column < kDatasetPaths.size(); ++column) {
+    const std::span<const std::byte> bytes = shard.Bytes(column);
+    const std::uint32_t found = Crc32c(bytes.data(), bytes.size());
+    const std::uint32_t expected = summary.crcs[column].second;
+    if (found != expected) {
+      throw InputError("{}: {}: found CRC-32C {:08x}, expected {:08x}. The file is damaged: {}.",
+                       shard.file().string(), kDatasetPaths[column], found, expected, kMend);
+    }
+  }
+}
+
+// Whole files, so that no byte of a shard goes unseen.
+void CheckFileChecksum(const std::filesystem::path& folder, const Manifest& manifest,
+                       std::size_t index) {
+  const ChainShardWriter::Summary& summary = manifest.shards[index];
+  const std::filesystem::path file = folder / summary.file_name;
+  std::error_code error;
+  const bool whole = std::filesystem::file_size(file, error) == summary.file_bytes && !error;
+  if (whole && FileCrc32c(file) == summary.file_crc32c) return;
+  // Something is wrong: let the reader say what, as exactly as it can.
+  CheckDatasetChecksums(Shard(folder, manifest, index), summary);
+  throw InputError(
+      "{}: found another CRC-32C than {:08x} (manifest.json), in bytes outside of the "
+      "datasets. The file is damaged: {}.",
+      file.string(), summary.file_crc32c, kMend);
+}
+
+class ChainChecker {
+ public:
+  ChainChecker(const ChainStore& store, const Shard& shard)
+      : vocabulary_(store.vocabulary()), num_codes_(store.codes().size()), shard_(shard) {}
+
+  // `chain` is the shard's subject number `subject`, its first token the shard's number `origin`.
+  void Check(const ChainView& chain, std::int64_t subject, std::int64_t origin) {
+    chain_ = &chain;
+    subject_ = subject;
+    origin_ = origin;
+    has_time_ = false;
+    for (std::int64_t i = 0; i < chain.size(); ++i) {
+      CheckRanges(i);
+      CheckTime(i);
+      CheckPlace(i);
+    }
+  }
+  std::int64_t events() const { return events_; }
+
+ private:
+  [[noreturn]] void Refuse(std::string_view dataset, std::int64_t i,
+                           const std::string& fault) const {
+    throw InputError(
+        "{}: {}[{}] (token {} of the shard's subject {}): {}. The store was made by a "
+        "faulty program or changed afterwards: ingest again.",
+        shard_.file().string(), dataset, origin_ + i, i, subject_, fault);
+  }
+  const TokenEntry& Entry(std::int64_t i) const { return vocabulary_[chain_->token(i)]; }
+  std::int64_t Time(std::int64_t i) const { return chain_->time_us[static_cast<std::size_t>(i)]; }
+  bool HasCode(std::int64_t i) const {
+    return chain_->code[static_cast<std::size_t>(i)] != kNoCode;
+  }
+
+  void CheckRanges(std::int64_t i) {
+    if (chain_->token(i) < 0 || chain_->token(i) >= vocabulary_.size()) {
+      Refuse(
+          "/chain/token", i,
+          fmt::format("found {}, expected a token below {}", chain_->token(i), vocabulary_.size()));
+    }
+    const std::uint32_t code = chain_->code[static_cast<std::size_t>(i)];
+    if (code != kNoCode && code >= num_codes_) {
+      Refuse("/chain/code", i,
+             fmt::format("found {}, expected a code below {} or {}", code, num_codes_, kNoCode));
+    }
+    events_ += HasCode(i) ? 1 : 0;
+    if (!HasCode(i) && !std::isnan(chain_->value[static_cast<std::size_t>(i)])) {
+      Refuse("/chain/value", i, "found a value at a token that is no event, expected NaN");
+    }
+  }
+
+  // Static tokens first, without a time unless it is birth; then times that never fall and rise
+  // only at gap tokens.
+  void CheckTime(std::int64_t i) {
+    if (Entry(i).kind == TokenKind::kStatic) {
+      if (has_time_) Refuse("/chain/token", i, "found a static token after a timed one");
+      return;
+    }
+    if (Time(i) == kStaticTime) {
+      Refuse("/chain/time", i, "found no time, expected one: the token is not static");
+    }
+    const bool is_gap = Entry(i).kind == TokenKind::kGap;
+    if (!has_time_ && is_gap) {
+      Refuse("/chain/token", i, "found a gap token before the first timed event");
+    }
+    if (has_time_ && Time(i) < Time(i - 1)) {
+      Refuse("/chain/time", i,
+             fmt::format("found {}, earlier than the token before ({})", Time(i), Time(i - 1)));
+    }
+    if (has_time_ && is_gap && Time(i) == Time(i - 1)) {
+      Refuse("/chain/time", i, "found a gap token at the time of the token before");
+    }
+    if (has_time_ && !is_gap && Time(i) > Time(i - 1) &&
+        vocabulary_.GapToken(0) != Vocabulary::kNone) {
+      Refuse("/chain/time", i, "found a later time without a gap token before it");
+    }
+    has_time_ = true;
+  }
+
+  // What may stand where.
+  void CheckPlace(std::int64_t i) const {
+    const TokenEntry& entry = Entry(i);
+    if (entry.kind == TokenKind::kAge || chain_->token(i) == vocabulary_.bos()) {
+      Refuse("/chain/token", i,
+             fmt::format("found \"{}\", which only the heads of windows hold", entry.text));
+    }
+    if (chain_->token(i) == vocabulary_.end() && i + 1 != chain_->size()) {
+      Refuse("/chain/token", i, "found [END] before the end of the chain");
+    }
+    if (entry.kind == TokenKind::kGap &&
+        (HasCode(i) || i + 1 == chain_->size() || !HasCode(i + 1))) {
+      Refuse("/chain/token", i, "found a gap token that no event follows");
+    }
+    const bool begins_event = entry.kind == TokenKind::kCode || entry.kind == TokenKind::kStatic ||
+                              chain_->token(i) == vocabulary_.unk();
+    if (begins_event && !HasCode(i)) {
+      Refuse("/chain/code", i, fmt::format("found none at \"{}\", an event", entry.text));
+    }
+  }
+
+  const Vocabulary& vocabulary_;
+  std::size_t num_codes_;
+  const Shard& shard_;
+  const ChainView* chain_ = nullptr;
+  std::int64_t subject_ = 0;
+  std::int64_t origin_ = 0;
+  bool has_time_ = false;  // a timed token stands before this one
+  std::int64_t events_ = 0;
+};
+
+// Counts by split against the manifest's.
+void CheckSplits(const Shard& shard, const ChainShardWriter::Summary& summary) {
+  std::array<ChainShardWriter::Counts, 3> found;
+  for (std::size_t i = 0; i < shard.subject_split().size(); ++i) {
+    ChainShardWriter::Counts& counts = found[shard.subject_split()[i]];
+    counts.subjects += 1;
+    counts.tokens +=
+        static_cast<std::int64_t>(shard.subject_offset()[i + 1] - shard.subject_offset()[i]);
+  }
+  for (const Split split : {Split::kTrain, Split::kTuning, Split::kHeldOut}) {
+    const auto& counts = found[static_cast<std::size_t>(split)];
+    const auto& expected = summary.by_split[static_cast<std::size_t>(split)];
+    if (counts.subjects != expected.subjects || counts.tokens != expected.tokens) {
+      throw InputError(
+          "{}: /subject/split: found {} subjects and {} tokens of {}, expected {} and {} "
+          "(manifest.json)",
+          shard.file().string(), counts.subjects, counts.tokens, NameOf(split), expected.subjects,
+          expected.tokens);
+    }
+  }
+}
+
+}  // namespace
+
+VerifySummary VerifyStore(const std::filesystem::path& folder) {
+  const ChainStore store = [&] {
+    const std::filesystem::path file = folder / "manifest.json";
+    if (std::filesystem::exists(file)) {
+      const Manifest manifest = ParseManifest(ReadFile(file), file);
+      for (std::size_t i = 0; i < manifest.shards.size(); ++i) {
+        CheckFileChecksum(folder, manifest, i);
+      }
+    }
+    return ChainStore::Open(folder);
+  }();
+  const Manifest manifest = ParseManifest(store.manifest_json(), folder / "manifest.json");
+  VerifySummary summary;
+  std::unordered_set<std::int64_t> ids;
+  for (std::size_t s = 0; s < manifest.shards.size(); ++s) {
+    const Shard shard(folder, manifest, s);
+    CheckDatasetChecksums(shard, manifest.shards[s]);
+    CheckSplits(shard, manifest.shards[s]);
+    ChainChecker checker(store, shard);
+    for (std::size_t i = 0; i < shard.subject_id().size(); ++i) {
+      if (!ids.insert(shard.subject_id()[i]).second) {
+        throw InputError(
+            "{}: /subject/id[{}]: found a subject that stands in the store already. "
+            "Ingest again.",
+            shard.file().string(), i);
+      }
+      checker.Check(store.chain(summary.subjects), static_cast<std::int64_t>(i),
+                    static_cast<std::int64_t>(shard.subject_offset()[i]));
+      ++summary.subjects;
+    }
+    summary.events += checker.events();
+    summary.tokens += manifest.shards[s].counts.tokens;
+    summary.bytes += manifest.shards[s].file_bytes;
+    ++summary.shards;
+  }
+  return summary;
+}
+
+}  // namespace sequela

@@ -1,0 +1,23 @@
+// Reading all of a chain store and checking everything that can be checked.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace sequela {
+
+struct VerifySummary {
+  std::int64_t shards = 0;
+  std::int64_t subjects = 0;
+  std::int64_t events = 0;  // tokens with a code
+  std::int64_t tokens = 0;
+  std::uint64_t bytes = 0;  // of the shards
+};
+
+// In this order: checksums of the files before the HDF5 library sees them, structure (ChainStore::
+// Open), checksums of the datasets, then each chain against dataio/CHAIN_FORMAT.md: ranges of
+// tokens and codes, order of kinds and times, values, splits, and subjects that stand once. Throws
+// InputError with the first fault: file, dataset, place, what was found and expected.
+VerifySummary VerifyStore(const std::filesystem::path& folder);
+
+}  // namespace sequela
