@@ -147,7 +147,7 @@ void LossOfChunk(const Chunks& chunks, const CrossEntropyArgs& args) {
   const std::int64_t vocabulary = args.weight_VD.rows;
   chunks.ForEachRow([&](std::int64_t, std::size_t token, std::int32_t target, float* logits) {
     const SumOfExps exps = RowSumOfExps(logits, vocabulary);
-    args.nll[token] = NegativeLogProbability(exps, logits[target]);
+    args.nll[token] = static_cast<float>(NegativeLogProbability(exps, logits[target]));
     const float weight = args.loss_weight.empty() ? 1.0F : args.loss_weight[token];
     if (args.hidden_TD.dtype == DType::kBFloat16) {
       SoftmaxGradientRow(logits, vocabulary, exps, target, weight, reinterpret_cast<bf16*>(logits));
@@ -224,7 +224,7 @@ void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args
   while (chunks.Next()) {
     chunks.ForEachRow([&](std::int64_t, std::size_t token, std::int32_t target, float* logits) {
       SumOfExps exps = RowSumOfExps(logits, vocabulary);
-      args.nll[token] = NegativeLogProbability(exps, logits[target]);
+      args.nll[token] = static_cast<float>(NegativeLogProbability(exps, logits[target]));
       if (!args.rank.empty()) {
         args.rank[token] = narrow<std::int32_t>(RankOf(logits, vocabulary, target));
       }
@@ -232,7 +232,8 @@ void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args
         SubtractRow(args.log_class_weight.data(), logits, vocabulary);
         exps = RowSumOfExps(logits, vocabulary);
         if (!args.corrected_nll.empty()) {
-          args.corrected_nll[token] = NegativeLogProbability(exps, logits[target]);
+          args.corrected_nll[token] =
+              static_cast<float>(NegativeLogProbability(exps, logits[target]));
         }
       }
       if (args.group_nll.empty()) return;
@@ -243,8 +244,8 @@ void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args
           logits[members++] = logits[v];
       }
       const SumOfExps of_group = RowSumOfExps(logits, members);
-      args.group_nll[token] = NegativeLogProbability(exps, of_group.max) -
-                              static_cast<float>(std::log(static_cast<double>(of_group.sum)));
+      args.group_nll[token] = static_cast<float>(NegativeLogProbability(exps, of_group.max) -
+                                                 std::log(static_cast<double>(of_group.sum)));
     });
   }
 }

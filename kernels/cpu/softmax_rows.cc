@@ -130,9 +130,9 @@ SumOfExps RowSumOfExps(const float* x, std::int64_t count) {
   return HWY_DYNAMIC_DISPATCH(RowSumOfExps)(x, count);
 }
 
-float NegativeLogProbability(const SumOfExps& exps, float x) {
-  return static_cast<float>(std::log(static_cast<double>(exps.sum)) +
-                            (static_cast<double>(exps.max) - static_cast<double>(x)));
+double NegativeLogProbability(const SumOfExps& exps, float x) {
+  return std::log(static_cast<double>(exps.sum)) +
+         (static_cast<double>(exps.max) - static_cast<double>(x));
 }
 
 void SoftmaxGradientRow(const float* x, std::int64_t count, const SumOfExps& exps,

@@ -15,7 +15,7 @@ struct SumOfExps {
 SumOfExps RowSumOfExps(const float* x, std::int64_t count);
 
 // -ln(exp(x) / sum of exps).
-float NegativeLogProbability(const SumOfExps& exps, float x);
+double NegativeLogProbability(const SumOfExps& exps, float x);
 
 // out_j = weight * (softmax(x)_j - [j == target]). `out` may be x itself, also as bf16 numbers that
 // begin where x begins.
