@@ -1,0 +1,245 @@
+// ctest: labels=sanitize timeout=120
+// Hostile and damaged stores: every one is refused, with a message that says where and what to do.
+#include "dataio/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+
+#include "dataio/chain_store.h"
+#include "dataio/store/manifest.h"
+#include "dataio/store/mapped_file.h"
+#include "kernels/base/atomic_file.h"
+#include "kernels/base/errors.h"
+#include "tests/testing/hdf5_tampering.h"
+#include "tests/testing/temp_folder.h"
+#include "tests/testing/tiny_store.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::TinyChain;
+
+constexpr std::int64_t kHour = 3'600'000'000;
+
+std::string MessageOf(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+class VerifyTest : public ::testing::Test {
+ protected:
+  void SetUp() override { testing::WriteTinyStore(store_, {.subjects = 12, .longest_events = 20}); }
+
+  std::string Verify() const {
+    return MessageOf([&] { VerifyStore(store_); });
+  }
+  std::string Open() const {
+    return MessageOf([&] { ChainStore::Open(store_); });
+  }
+  fs::path Shard(int index = 0) const { return store_ / ShardFileName(index, 2); }
+
+  static void Edit(const fs::path& file, const std::string& from, const std::string& to) {
+    std::string text = ReadFile(file);
+    const std::size_t place = text.find(from);
+    ASSERT_NE(place, std::string::npos) << from;
+    WriteFileAtomically(file, text.replace(place, from.size(), to));
+  }
+  static void FlipByte(const fs::path& file, std::uint64_t place) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekg(static_cast<std::streamoff>(place));
+    const int byte = stream.get();
+    stream.seekp(static_cast<std::streamoff>(place));
+    stream.put(static_cast<char>(byte ^ 0x10));
+  }
+  // Makes the manifest agree with the bytes of the changed shard.
+  void AgreeWithShard() const {
+    Manifest manifest = ParseManifest(ReadFile(store_ / "manifest.json"), "manifest.json");
+    manifest.shards[0].file_bytes = fs::file_size(Shard());
+    manifest.shards[0].file_crc32c = FileCrc32c(Shard());
+    WriteFileAtomically(store_ / "manifest.json", ToJson(manifest));
+  }
+
+  testing::TempFolder temp_;
+  fs::path store_ = temp_ / "store";
+};
+
+TEST_F(VerifyTest, AcceptsAWholeStoreAndCountsIt) {
+  const VerifySummary summary = VerifyStore(store_);
+  const ChainStore store = ChainStore::Open(store_);
+  EXPECT_EQ(summary.shards, 2);
+  EXPECT_EQ(summary.subjects, 12);
+  EXPECT_EQ(summary.tokens, store.num_tokens());
+  EXPECT_EQ(summary.bytes, fs::file_size(Shard(0)) + fs::file_size(Shard(1)));
+}
+
+TEST_F(VerifyTest, OneFlippedByteAnywhereIsFound) {
+  for (const char* name : {"manifest.json", "codes.json", "vocabulary.json"}) {
+    const std::uint64_t size = fs::file_size(store_ / name);
+    for (std::uint64_t place = 0; place < size; place += size / 23) {
+      FlipByte(store_ / name, place);
+      // White space and the free texts of the manifest may change; nothing else.
+      if (std::string(name) != "manifest.json") {
+        EXPECT_THAT(Verify(), HasSubstr(name)) << place;
+      }
+      FlipByte(store_ / name, place);
+    }
+  }
+  const std::uint64_t size = fs::file_size(Shard());
+  for (std::uint64_t place = 0; place < size; place += 331) {
+    FlipByte(Shard(), place);
+    EXPECT_THAT(Verify(), HasSubstr("shard-00000-of-00002.h5")) << place;
+    FlipByte(Shard(), place);
+  }
+  EXPECT_EQ(Verify(), "accepted");
+}
+
+TEST_F(VerifyTest, AFlippedByteOfADatasetIsFoundByName) {
+  const ChainStore store = ChainStore::Open(store_);
+  const std::string bytes = ReadFile(Shard());
+  const ChainView chain = store.chain(0);
+  const std::string value(reinterpret_cast<const char*>(chain.value.data()),
+                          chain.value.size_bytes());
+  FlipByte(Shard(), bytes.find(value) + 5);
+  EXPECT_THAT(Verify(), HasSubstr("/chain/value: found CRC-32C"));
+}
+
+TEST_F(VerifyTest, TruncationIsRefusedAtOnce) {
+  for (const double share : {0.0, 0.01, 0.5, 0.999}) {
+    const fs::path copy = temp_ / "copy";
+    fs::copy(store_, copy, fs::copy_options::recursive);
+    const auto size = static_cast<double>(fs::file_size(Shard()));
+    fs::resize_file(copy / Shard().filename(), static_cast<std::uint64_t>(size * share));
+    for (const auto& check : {std::function<void()>([&] { ChainStore::Open(copy); }),
+                              std::function<void()>([&] { VerifyStore(copy); })}) {
+      EXPECT_THAT(MessageOf(check), HasSubstr("cut short"));
+    }
+    fs::remove_all(copy);
+  }
+}
+
+TEST_F(VerifyTest, MissingPartsAreNamed) {
+  fs::rename(Shard(1), temp_ / "aside");
+  EXPECT_THAT(Open(), HasSubstr("shard-00001-of-00002.h5: No such file"));
+  fs::rename(temp_ / "aside", Shard(1));
+  fs::remove(store_ / "codes.json");
+  EXPECT_THAT(Open(), HasSubstr("codes.json: no such file"));
+  fs::remove(store_ / "manifest.json");
+  EXPECT_THAT(Open(), HasSubstr("manifest.json is missing"));
+  EXPECT_THAT(MessageOf([&] { ChainStore::Open(temp_ / "nowhere"); }), HasSubstr("no chain store"));
+}
+
+TEST_F(VerifyTest, AnotherMajorVersionIsRefused) {
+  Edit(store_ / "manifest.json", "\"format_version\": \"1.0\"", "\"format_version\": \"2.3\"");
+  EXPECT_THAT(Open(), HasSubstr("found \"2.3\", expected version 1.x"));
+}
+
+TEST_F(VerifyTest, AMinorVersionIsRead) {
+  Edit(store_ / "manifest.json", "\"format_version\": \"1.0\"",
+       "\"format_version\": \"1.7\", \"later\": [1]");
+  EXPECT_EQ(Open(), "accepted");
+}
+
+TEST_F(VerifyTest, AVocabularyOfAnotherStoreIsRefused) {
+  testing::WriteTinyStore(temp_ / "other", {.subjects = 12, .num_codes = 21});
+  fs::copy(temp_ / "other/vocabulary.json", store_ / "vocabulary.json",
+           fs::copy_options::overwrite_existing);
+  EXPECT_THAT(Open(), HasSubstr("belongs to another store"));
+}
+
+TEST_F(VerifyTest, AShardOfAnotherStoreIsRefused) {
+  testing::WriteTinyStore(temp_ / "other", {.subjects = 12, .longest_events = 20, .seed = 2});
+  fs::copy(temp_.path() / "other" / Shard().filename(), Shard(),
+           fs::copy_options::overwrite_existing);
+  EXPECT_NE(Open(), "accepted");
+}
+
+TEST_F(VerifyTest, PathsThatLeadElsewhereAreRefused) {
+  Edit(store_ / "manifest.json", "\"file\": \"shard-00000-of-00002.h5\"",
+       "\"file\": \"../shard-00000-of-00002.h5\"");
+  EXPECT_THAT(Open(), HasSubstr("expected \"shard-00000-of-00002.h5\""));
+}
+
+TEST_F(VerifyTest, LinksOutOfTheFileAreRefused) {
+  testing::ReplaceByExternalLink(Shard(), "/chain/value");
+  AgreeWithShard();
+  EXPECT_THAT(Open(), HasSubstr("/chain/value: found an external or symbolic link"));
+  testing::HideBehindSoftLink(Shard(), "/chain");
+  AgreeWithShard();
+  EXPECT_THAT(Open(), HasSubstr("/chain: found an external or symbolic link"));
+}
+
+TEST_F(VerifyTest, ExternalStorageIsRefused) {
+  testing::ReplaceByExternalStorage(Shard(), "/chain/value");
+  AgreeWithShard();
+  EXPECT_THAT(Open(), HasSubstr("/chain/value: found external storage"));
+}
+
+TEST_F(VerifyTest, VirtualDatasetsAreRefused) {
+  testing::ReplaceByVirtualDataset(Shard(), "/chain/value");
+  AgreeWithShard();
+  EXPECT_THAT(Open(), HasSubstr("/chain/value: found a virtual dataset"));
+}
+
+TEST_F(VerifyTest, AnotherLayoutIsReadThroughTheLibrary) {
+  testing::ReplaceByChunks(Shard(), "/chain/value");
+  AgreeWithShard();
+  EXPECT_EQ(Verify(), "accepted");
+}
+
+// Well-formed files whose chains break a rule.
+class ChainRulesTest : public VerifyTest {
+ protected:
+  std::string VerifyChain(const std::function<void(TinyChain*)>& change) {
+    const Vocabulary vocabulary = testing::TinyVocabulary(6);
+    TinyChain chain(&vocabulary, 3, Split::kTrain);
+    // 0 SEX//F, 1 MEDS_BIRTH, 2 CODE//0, 3 gap, 4 CODE//1, 5 =high, 6 gap, 7 CODE//2, 8 [END]
+    chain.Static("SEX//F").Birth(0).Event(kHour, 0).Event(2 * kHour, 1).Event(5 * kHour, 2).End();
+    change(&chain);
+    fs::remove_all(temp_ / "rules");
+    testing::WriteTinyStore(temp_ / "rules", vocabulary, {chain});
+    return MessageOf([&] { VerifyStore(temp_ / "rules"); });
+  }
+};
+
+TEST_F(ChainRulesTest, EachBrokenRuleIsNamed) {
+  EXPECT_EQ(VerifyChain([](TinyChain*) {}), "accepted");
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->time_us[4] = kHour - 1; }),
+              HasSubstr("/chain/time[4] (token 4 of the shard's subject 0)"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->time_us[8] = 6 * kHour; }),
+              HasSubstr("later time without a gap token"));
+  EXPECT_THAT(
+      VerifyChain([](TinyChain* c) { c->time_us[3] = c->time_us[4] = c->time_us[5] = kHour; }),
+      HasSubstr("gap token at the time"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->time_us[2] = kStaticTime; }),
+              HasSubstr("found no time"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->token[7] = c->token[8]; }),
+              HasSubstr("[END] before the end"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->token[7] = c->token[0]; }),
+              HasSubstr("static token after a timed one"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->token[5] = 7; }), HasSubstr("only the heads"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->code[4] = 999; }), HasSubstr("found 999"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->code[7] = kNoCode; }),
+              HasSubstr("gap token that no event follows"));
+  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->value[5] = 1; }), HasSubstr("no event"));
+}
+
+TEST_F(ChainRulesTest, ASubjectThatStandsTwiceIsRefused) {
+  const Vocabulary vocabulary = testing::TinyVocabulary(6);
+  TinyChain chain(&vocabulary, 3, Split::kTrain);
+  chain.Event(kHour, 0).End();
+  testing::WriteTinyStore(temp_ / "twice", vocabulary, {chain, chain}, 2);
+  EXPECT_THAT(MessageOf([&] { VerifyStore(temp_ / "twice"); }), HasSubstr("stands in the store"));
+}
+
+}  // namespace
+}  // namespace sequela
