@@ -1,6 +1,7 @@
 // What needs Arrow, in a build without it: each entry point says so.
 #if !defined(SEQUELA_WITH_ARROW)
 
+#include "dataio/event_file.h"
 #include "dataio/meds_writer.h"
 #include "kernels/base/errors.h"
 
@@ -27,6 +28,26 @@ void WriteMedsMetadata(const std::filesystem::path&, const MedsDatasetInfo&,
                        const std::vector<MedsCode>&, const std::vector<MedsSubjectSplit>&) {
   Refuse();
 }
+
+
+struct EventFile::Impl {};
+EventFile::EventFile(std::unique_ptr<Impl>) { Refuse(); }
+EventFile::EventFile(EventFile&&) noexcept = default;
+EventFile& EventFile::operator=(EventFile&&) noexcept = default;
+EventFile::~EventFile() = default;
+EventFile EventFile::Open(const std::filesystem::path&, const EventColumns&) { Refuse(); }
+int EventFile::num_row_groups() const { Refuse(); }
+std::int64_t EventFile::num_rows() const { Refuse(); }
+std::int64_t EventFile::num_rows(int) const { Refuse(); }
+std::int64_t EventFile::first_row(int) const { Refuse(); }
+const std::vector<std::string>& EventFile::column_names() const { Refuse(); }
+void EventFile::ReadRowGroup(int, const std::function<void(const EventBatch&)>&,
+                             EventReadCounts&) const {
+  Refuse();
+}
+std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&) { Refuse(); }
+std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path&) { Refuse(); }
+void ReleaseArrowMemory() {}
 
 }  // namespace sequela
 

@@ -1,7 +1,201 @@
+// `sequela ingest`: MEDS Parquet to a chain store (dataio/ingest.h does the work).
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "dataio/ingest.h"
+#include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "launch/format_units.h"
 
 namespace sequela {
+namespace {
 
-void AddIngestCommand(CLI::App& program) { program.add_subcommand("ingest"); }
+struct Arguments {
+  std::string source, out, config, memory = "1GiB", vocabulary, splits, keep_codes, exclude;
+  std::string shard_size = "512MiB";
+  int folds = 0;
+  int fold = 0;
+  int workers = 0;
+  bool json = false;
+};
+
+std::optional<std::filesystem::path> Optional(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return text;
+}
+
+IngestOptions OptionsOf(const Arguments& arguments) {
+  IngestOptions options;
+  options.source = arguments.source;
+  options.out = arguments.out;
+  if (!arguments.config.empty()) options.settings = LoadIngestSettings(arguments.config);
+  if (!arguments.config.empty() && !arguments.vocabulary.empty()) {
+    throw InputError(
+        "--config and --vocabulary: a fitted vocabulary brings the settings it was fitted under; "
+        "give "
+        "one of the two.");
+  }
+  options.vocabulary = Optional(arguments.vocabulary);
+  options.splits_file = Optional(arguments.splits);
+  options.folds = arguments.folds;
+  options.fold = arguments.fold;
+  options.keep_codes_file = Optional(arguments.keep_codes);
+  options.exclude_subjects = Optional(arguments.exclude);
+  options.memory_bytes = ParseBytes("--memory", arguments.memory);
+  options.shard_bytes = ParseBytes("--shard-size", arguments.shard_size);
+  options.workers = arguments.workers > 0
+                        ? arguments.workers
+                        : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return options;
+}
+
+nlohmann::ordered_json LinesJson(const std::vector<IngestReport::Line>& lines) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const auto& line : lines) json[line.key] = line.count;
+  return json;
+}
+
+void PrintJson(const IngestReport& r) {
+  nlohmann::ordered_json json = {{"subjects", r.total_subjects()},
+                                 {"events", r.total_events()},
+                                 {"tokens", r.total_tokens()},
+                                 {"splits", nlohmann::ordered_json::object()},
+                                 {"codes", r.num_codes},
+                                 {"vocabulary_size", r.vocabulary_size},
+                                 {"vocabulary_hash", r.vocabulary_hash},
+                                 {"min_subjects", r.min_subjects},
+                                 {"unknown_fraction", r.unknown_fraction},
+                                 {"held_out_unknown_fraction", r.held_out_unknown_fraction},
+                                 {"events_by_token",
+                                  {{"code", r.as_code},
+                                   {"value", r.as_value},
+                                   {"text_result", r.as_text},
+                                   {"static", r.as_static},
+                                   {"parent", r.as_parent},
+                                   {"truncation", r.as_truncation},
+                                   {"prefix", r.as_prefix},
+                                   {"unknown", r.as_unknown}}},
+                                 {"dropped", LinesJson(r.dropped)},
+                                 {"warnings", LinesJson(r.warnings)},
+                                 {"notes", LinesJson(r.notes)},
+                                 {"date_only_codes", r.date_only_codes},
+                                 {"unused_columns", r.unused_columns},
+                                 {"shards", r.shards},
+                                 {"store_bytes", r.store_bytes},
+                                 {"seconds", r.seconds},
+                                 {"peak_memory_bytes", r.peak_memory_bytes}};
+  const char* names[] = {"train", "tuning", "held_out"};
+  for (int split = 0; split < 3; ++split) {
+    json["splits"][names[split]] = {
+        {"subjects", r.subjects[split]}, {"events", r.events[split]}, {"tokens", r.tokens[split]}};
+  }
+  fmt::print("{}\n", json.dump(2));
+}
+
+void PrintLines(const char* title, const std::vector<IngestReport::Line>& lines) {
+  if (lines.empty()) return;
+  fmt::print("\n{}\n", title);
+  for (const auto& line : lines) fmt::print("  {:<44}{:>18}\n", line.text, Grouped(line.count));
+}
+
+void PrintNames(const char* title, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  constexpr std::size_t kShown = 5;
+  fmt::print("\n{}\n", title);
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) {
+    fmt::print("  {}\n", names[i].substr(0, 76));
+  }
+  if (names.size() > kShown) fmt::print("  and {} more\n", names.size() - kShown);
+}
+
+void PrintMass(const IngestReport& r) {
+  const auto row = [&](const char* name, std::int64_t count) {
+    if (count == 0) return;
+    fmt::print("  {:<44}{:>18}{:>8.2f} %\n", name, Grouped(count),
+               100.0 * static_cast<double>(count) / static_cast<double>(r.total_events()));
+  };
+  fmt::print("\nEvents by what they became\n");
+  row("their code's token", r.as_code);
+  row("their code's value bin", r.as_value);
+  row("their code's text result", r.as_text);
+  row("a static fact", r.as_static);
+  row("rare code: a parent code", r.as_parent);
+  row("rare code: the code shortened", r.as_truncation);
+  row("rare code: a prefix", r.as_prefix);
+  row("unknown [UNK]", r.as_unknown);
+}
+
+void PrintTable(const IngestReport& r, const std::string& out) {
+  fmt::print("{:<16}{:>16}{:>16}{:>16}{:>16}\n", "", "train", "tuning", "held_out", "all");
+  const auto row = [](const char* name, const std::int64_t(&counts)[3]) {
+    fmt::print("{:<16}{:>16}{:>16}{:>16}{:>16}\n", name, Grouped(counts[0]), Grouped(counts[1]),
+               Grouped(counts[2]), Grouped(counts[0] + counts[1] + counts[2]));
+  };
+  row("subjects", r.subjects);
+  row("events", r.events);
+  row("tokens", r.tokens);
+  fmt::print(
+      "\nVocabulary      {} tokens of {} codes: {} codes, {} values, {} gaps, {} static, {} age\n",
+      Grouped(r.vocabulary_size), Grouped(r.num_codes), Grouped(r.vocabulary_kinds[4]),
+      Grouped(r.vocabulary_kinds[5]), r.vocabulary_kinds[3], r.vocabulary_kinds[1],
+      r.vocabulary_kinds[2]);
+  if (r.min_subjects > 0) {
+    fmt::print("                a token stands for at least {} train subjects\n", r.min_subjects);
+  }
+  PrintMass(r);
+  PrintLines("Dropped", r.dropped);
+  PrintLines("Warnings", r.warnings);
+  PrintLines("Noted", r.notes);
+  PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
+  PrintNames("Columns that are not read", r.unused_columns);
+  const double rate = static_cast<double>(r.total_events()) / std::max(r.seconds, 1e-9);
+  fmt::print("\n{}: {} in {} shard{}; {:.1f} s, {} events/s, peak memory {}\n", out,
+             FormatBytes(r.store_bytes), r.shards, r.shards == 1 ? "" : "s", r.seconds,
+             Grouped(static_cast<std::int64_t>(rate)), FormatBytes(r.peak_memory_bytes));
+}
+
+void Run(const Arguments& arguments) {
+  const IngestReport report = Ingest(OptionsOf(arguments));
+  if (arguments.json) {
+    PrintJson(report);
+  } else {
+    PrintTable(report, arguments.out);
+  }
+}
+
+}  // namespace
+
+void AddIngestCommand(CLI::App& program) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = program.add_subcommand("ingest", "MEDS Parquet to a chain store");
+  command->footer("Example: sequela ingest mimic_meds --out mimic.store --memory 2GiB");
+  command
+      ->add_option("MEDS_DIR", arguments->source, "dataset folder (data/, metadata/), or Parquet")
+      ->required();
+  command->add_option("--out", arguments->out, "folder of the new store")->required();
+  command->add_option("--config", arguments->config, "tokenisation settings (YAML)");
+  command->add_option("--memory", arguments->memory, "bound on the memory used")
+      ->capture_default_str();
+  command->add_option("--vocabulary", arguments->vocabulary,
+                      "a store or run whose vocabulary is used as it is");
+  auto* splits =
+      command->add_option("--splits", arguments->splits,
+                          "subject_id,split as Parquet or CSV, instead of the dataset's");
+  auto* folds = command->add_option("--folds", arguments->folds, "cross-validation by subject");
+  auto* fold = command->add_option("--fold", arguments->fold, "the fold held out, from 0");
+  folds->needs(fold)->excludes(splits);
+  fold->needs(folds);
+  command->add_option("--keep-codes", arguments->keep_codes,
+                      "file of codes, one a line, that get a token however rare");
+  command->add_option("--exclude-subjects", arguments->exclude,
+                      "file of subject ids, one a line, that are left out");
+  command->add_option("--workers", arguments->workers, "threads (default: all cores)");
+  command->add_option("--shard-size", arguments->shard_size, "bytes of a shard")
+      ->capture_default_str();
+  command->add_flag("--json", arguments->json, "print one JSON document");
+  command->callback([arguments] { Run(*arguments); });
+}
 
 }  // namespace sequela

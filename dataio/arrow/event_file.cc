@@ -1,0 +1,383 @@
+#include "dataio/event_file.h"
+
+#include <arrow/array/concatenate.h>
+#include <arrow/array/util.h>
+#include <arrow/compute/cast.h>
+#include <arrow/io/file.h>
+#include <arrow/record_batch.h>
+#include <arrow/table.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/arrow/schema.h>
+#include <parquet/exception.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "dataio/arrow/event_columns.h"
+#include "kernels/base/errors.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kBatchRows = 64 * 1024;
+
+[[noreturn]] void Damaged(const std::string& file, const std::string& place,
+                          const std::string& reason) {
+  throw InputError(
+      "{}{}: cannot be read as Parquet: {}. The file is damaged, truncated, or something "
+      "else; write or copy it again.",
+      file, place, reason);
+}
+
+// Runs `open`, turning Arrow's and Parquet's errors into ours.
+template <typename Function>
+auto ReadOrRefuse(const std::string& file, const std::string& place, Function&& open) {
+  try {
+    auto result = open();
+    if (!result.ok()) Damaged(file, place, result.status().message());
+    return std::move(result).ValueUnsafe();
+  } catch (const parquet::ParquetException& error) {
+    Damaged(file, place, error.what());
+  }
+}
+
+std::unique_ptr<parquet::arrow::FileReader> OpenReader(const std::string& file,
+                                                       const std::vector<int>& dictionary_leaves) {
+  if (!fs::exists(file)) throw InputError("{}: no such file", file);
+  auto source = ReadOrRefuse(file, "", [&] { return arrow::io::ReadableFile::Open(file); });
+  parquet::ReaderProperties parquet_properties(arrow::default_memory_pool());
+  parquet_properties.set_page_checksum_verification(true);
+  parquet_properties.enable_buffered_stream();
+  parquet_properties.set_buffer_size(256 * 1024);
+  parquet::ArrowReaderProperties arrow_properties(/*use_threads=*/false);
+  arrow_properties.set_pre_buffer(false);
+  arrow_properties.set_batch_size(kBatchRows);
+  for (const int leaf : dictionary_leaves) arrow_properties.set_read_dictionary(leaf, true);
+  return ReadOrRefuse(file, "",
+                      [&]() -> arrow::Result<std::unique_ptr<parquet::arrow::FileReader>> {
+                        parquet::arrow::FileReaderBuilder builder;
+                        ARROW_RETURN_NOT_OK(builder.Open(source, parquet_properties));
+                        return builder.memory_pool(arrow::default_memory_pool())
+                            ->properties(arrow_properties)
+                            ->Build();
+                      });
+}
+
+std::string Quoted(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", name);
+  }
+  return text;
+}
+
+}  // namespace
+
+struct EventFile::Impl {
+  std::string file;
+  std::unique_ptr<parquet::arrow::FileReader> reader;
+  std::vector<std::string> names;        // top-level columns
+  std::vector<std::int64_t> first_rows;  // [row groups + 1]
+
+  // A column that is read: its leaf in the file and its place among the columns of a batch.
+  struct Column {
+    std::string name;
+    int leaf = 0;
+  };
+  std::optional<Column> subject, time, code, value, text;
+  std::vector<Column> modifiers;
+  mutable std::uint64_t serial = 0;
+
+  std::optional<Column> Find(const std::string& name) const {
+    const auto& fields = reader->manifest().schema_fields;
+    std::optional<Column> found;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (names[i] != name) continue;
+      if (found) throw InputError("{}: two columns named '{}'. Remove one.", file, name);
+      if (fields[i].column_index < 0) {
+        throw InputError("{}, column '{}': a nested column where MEDS has a plain one.", file,
+                         name);
+      }
+      found = Column{name, fields[i].column_index};
+    }
+    return found;
+  }
+  Column Require(const std::string& name) const {
+    const auto found = Find(name);
+    if (!found) {
+      throw InputError(
+          "{}: no column '{}'; the file has {}. MEDS needs subject_id, time, code; see "
+          "`sequela ingest-csv` for tables with other names.",
+          file, name, Quoted(names));
+    }
+    return *found;
+  }
+  const arrow::DataType& TypeOf(const Column& column) const {
+    for (const auto& field : reader->manifest().schema_fields) {
+      if (field.column_index == column.leaf) return *field.field->type();
+    }
+    throw InputError("{}: lost column '{}'", file, column.name);
+  }
+  ColumnPlace Place(const Column& column, int row_group, std::int64_t first_row) const {
+    return {&file, row_group, &column.name, first_row};
+  }
+
+  void FindColumns(const EventColumns& columns) {
+    subject = Require(columns.subject);
+    time = Require(columns.time);
+    code = Require(columns.code);
+    value = Find(columns.value);
+    if (columns.read_text) text = Find(columns.text);
+    for (const std::string& name : columns.modifiers) modifiers.push_back(Require(name));
+    CheckIntegerType(TypeOf(*subject), Place(*subject, 0, 0));
+    CheckTimeType(TypeOf(*time), Place(*time, 0, 0));
+    CheckStringType(TypeOf(*code), Place(*code, 0, 0));
+    if (value) CheckNumberType(TypeOf(*value), Place(*value, 0, 0));
+    if (text) CheckStringType(TypeOf(*text), Place(*text, 0, 0));
+  }
+  // Columns of strings that Parquet can hand on as dictionaries: each distinct string is met once.
+  std::vector<int> DictionaryLeaves() const {
+    std::vector<int> leaves;
+    const auto add = [&](const Column& column) {
+      const auto id = TypeOf(column).id();
+      if (id == arrow::Type::STRING || id == arrow::Type::LARGE_STRING)
+        leaves.push_back(column.leaf);
+    };
+    add(*code);
+    if (text) add(*text);
+    for (const Column& column : modifiers) add(column);
+    return leaves;
+  }
+  std::vector<int> Leaves() const {
+    std::vector<int> leaves = {subject->leaf, time->leaf, code->leaf};
+    if (value) leaves.push_back(value->leaf);
+    if (text) leaves.push_back(text->leaf);
+    for (const Column& column : modifiers) leaves.push_back(column.leaf);
+    std::sort(leaves.begin(), leaves.end());
+    leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());
+    return leaves;
+  }
+
+  StringColumn ReadStrings(const arrow::RecordBatch& batch, const Column& column) const {
+    std::shared_ptr<arrow::Array> array = batch.GetColumnByName(column.name);
+    const auto id = array->type_id();
+    if (id != arrow::Type::DICTIONARY && !arrow::is_base_binary_like(id) &&
+        !arrow::is_binary_view_like(id) && id != arrow::Type::NA) {
+      auto cast = arrow::compute::Cast(*array, arrow::utf8());
+      if (!cast.ok())
+        throw InputError("{}, column '{}': {}", file, column.name, cast.status().message());
+      kept_alive.push_back(*cast);
+      array = *cast;
+    }
+    return StringsOf(*array, ++serial);
+  }
+  mutable std::vector<std::shared_ptr<arrow::Array>> kept_alive;  // while a batch is being consumed
+
+  void RefuseBadCodes(const StringColumn& codes, const ColumnPlace& place) const {
+    for (std::size_t i = 0; i < codes.index.size(); ++i) {
+      const std::uint32_t entry = codes.index[i];
+      const char* fault = nullptr;
+      if (entry == StringColumn::kNull) {
+        fault = "a null code";
+      } else if (codes.dictionary[entry].empty()) {
+        fault = "an empty code";
+      } else if (!codes.invalid.empty() && codes.invalid[entry]) {
+        fault = "a code that is not valid UTF-8";
+      }
+      if (fault == nullptr) continue;
+      throw InputError(
+          "{}, row group {}, column '{}', row {}: {}. Every MEDS event has a code in UTF-8; "
+          "repair or remove the row.",
+          file, place.row_group, *place.column, place.first_row + static_cast<std::int64_t>(i),
+          fault);
+    }
+  }
+
+  EventBatch Convert(const arrow::RecordBatch& batch, int row_group, std::int64_t first_row,
+                     EventReadCounts& counts) const {
+    kept_alive.clear();
+    EventBatch out;
+    out.row_group = row_group;
+    out.first_row = first_row;
+    out.subject =
+        SubjectsOf(*batch.GetColumnByName(subject->name), Place(*subject, row_group, first_row));
+    out.time_us = TimesOf(*batch.GetColumnByName(time->name), Place(*time, row_group, first_row));
+    out.code = ReadStrings(batch, *code);
+    RefuseBadCodes(out.code, Place(*code, row_group, first_row));
+    const auto rows = static_cast<std::size_t>(batch.num_rows());
+    if (value) {
+      out.value = ValuesOf(*batch.GetColumnByName(value->name), counts);
+    } else {
+      out.value.assign(rows, std::numeric_limits<float>::quiet_NaN());
+    }
+    if (text) {
+      out.text = ReadStrings(batch, *text);
+      CountInvalidTexts(out.text, counts);
+    } else {
+      out.text.index.assign(rows, StringColumn::kNull);
+    }
+    for (const Column& column : modifiers) out.modifiers.push_back(ReadStrings(batch, column));
+    return out;
+  }
+  static void CountInvalidTexts(const StringColumn& texts, EventReadCounts& counts) {
+    if (texts.invalid.empty()) return;
+    for (const std::uint32_t entry : texts.index) {
+      counts.invalid_texts += entry != StringColumn::kNull && texts.invalid[entry] ? 1 : 0;
+    }
+  }
+
+  // After a failed read: which column fails alone, for the message.
+  std::string FailingColumn(int row_group) const {
+    for (const std::optional<Column>* column : {&subject, &time, &code, &value, &text}) {
+      if (!column->has_value()) continue;
+      try {
+        std::shared_ptr<arrow::Table> ignored;
+        const auto table = reader->ReadRowGroup(row_group, {(*column)->leaf});
+        if (!table.ok()) return fmt::format(", column '{}'", (*column)->name);
+      } catch (const parquet::ParquetException&) {
+        return fmt::format(", column '{}'", (*column)->name);
+      }
+    }
+    return "";
+  }
+};
+
+EventFile::EventFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+EventFile::EventFile(EventFile&&) noexcept = default;
+EventFile& EventFile::operator=(EventFile&&) noexcept = default;
+EventFile::~EventFile() = default;
+
+EventFile EventFile::Open(const fs::path& file, const EventColumns& columns) {
+  auto impl = std::make_unique<Impl>();
+  impl->file = file.string();
+  impl->reader = OpenReader(impl->file, {});
+  for (const auto& field : impl->reader->manifest().schema_fields) {
+    impl->names.push_back(field.field->name());
+  }
+  impl->FindColumns(columns);
+  impl->reader = OpenReader(impl->file, impl->DictionaryLeaves());
+  const auto metadata = impl->reader->parquet_reader()->metadata();
+  impl->first_rows.push_back(0);
+  for (int i = 0; i < metadata->num_row_groups(); ++i) {
+    impl->first_rows.push_back(impl->first_rows.back() + metadata->RowGroup(i)->num_rows());
+  }
+  return EventFile(std::move(impl));
+}
+
+int EventFile::num_row_groups() const { return static_cast<int>(impl_->first_rows.size()) - 1; }
+std::int64_t EventFile::num_rows() const { return impl_->first_rows.back(); }
+std::int64_t EventFile::num_rows(int row_group) const {
+  return first_row(row_group + 1) - first_row(row_group);
+}
+std::int64_t EventFile::first_row(int row_group) const {
+  return impl_->first_rows[static_cast<std::size_t>(row_group)];
+}
+const std::vector<std::string>& EventFile::column_names() const { return impl_->names; }
+
+void EventFile::ReadRowGroup(int row_group, const std::function<void(const EventBatch&)>& consume,
+                             EventReadCounts& counts) const {
+  const auto place = [&] {
+    return fmt::format(", row group {}{}", row_group, impl_->FailingColumn(row_group));
+  };
+  const auto next_batch = [&](arrow::RecordBatchReader& batches) {
+    try {
+      auto batch = batches.Next();
+      if (!batch.ok()) Damaged(impl_->file, place(), batch.status().message());
+      return *std::move(batch);
+    } catch (const parquet::ParquetException& error) {
+      Damaged(impl_->file, place(), error.what());
+    }
+  };
+  const auto batches = ReadOrRefuse(impl_->file, fmt::format(", row group {}", row_group), [&] {
+    return impl_->reader->GetRecordBatchReader({row_group}, impl_->Leaves());
+  });
+  std::int64_t row = first_row(row_group);
+  while (const auto batch = next_batch(*batches)) {
+    if (batch->num_rows() == 0) continue;
+    consume(impl_->Convert(*batch, row_group, row, counts));
+    row += batch->num_rows();
+  }
+  if (row != first_row(row_group + 1)) {
+    Damaged(impl_->file, fmt::format(", row group {}", row_group), "rows are missing");
+  }
+}
+
+namespace {
+
+// A whole small table, its wanted columns cast to one type each.
+std::shared_ptr<arrow::Array> ReadColumn(const arrow::Table& table, const std::string& file,
+                                         const std::string& name,
+                                         const std::shared_ptr<arrow::DataType>& type) {
+  const auto column = table.GetColumnByName(name);
+  if (!column) return nullptr;
+  const auto cast = arrow::compute::Cast(arrow::Datum(column), type);
+  if (!cast.ok()) {
+    throw InputError("{}, column '{}': type {} where {} is expected: {}", file, name,
+                     column->type()->ToString(), type->ToString(), cast.status().message());
+  }
+  const auto whole = arrow::Concatenate(cast->chunked_array()->chunks());
+  if (column->length() == 0) return *arrow::MakeEmptyArray(type);
+  return *whole;
+}
+
+std::shared_ptr<arrow::Table> ReadTable(const std::string& file) {
+  const auto reader = OpenReader(file, {});
+  return ReadOrRefuse(file, "", [&] { return reader->ReadTable(); });
+}
+
+std::shared_ptr<arrow::Array> RequireColumn(const arrow::Table& table, const std::string& file,
+                                            const std::string& name,
+                                            const std::shared_ptr<arrow::DataType>& type) {
+  auto column = ReadColumn(table, file, name, type);
+  if (!column) throw InputError("{}: no column '{}'.", file, name);
+  if (column->null_count() > 0) {
+    throw InputError("{}, column '{}': {} null rows where none are allowed.", file, name,
+                     column->null_count());
+  }
+  return column;
+}
+
+}  // namespace
+
+std::vector<CodeMetadata> ReadCodeMetadata(const fs::path& path) {
+  const std::string file = path.string();
+  const auto table = ReadTable(file);
+  const auto codes = RequireColumn(*table, file, "code", arrow::utf8());
+  const auto descriptions = ReadColumn(*table, file, "description", arrow::utf8());
+  const auto parents = ReadColumn(*table, file, "parent_codes", arrow::list(arrow::utf8()));
+  std::vector<CodeMetadata> entries(static_cast<std::size_t>(codes->length()));
+  for (std::int64_t i = 0; i < codes->length(); ++i) {
+    CodeMetadata& entry = entries[static_cast<std::size_t>(i)];
+    entry.code = static_cast<const arrow::StringArray&>(*codes).GetString(i);
+    if (descriptions && !descriptions->IsNull(i)) {
+      entry.description = static_cast<const arrow::StringArray&>(*descriptions).GetString(i);
+    }
+    if (!parents || parents->IsNull(i)) continue;
+    const auto& lists = static_cast<const arrow::ListArray&>(*parents);
+    const auto& values = static_cast<const arrow::StringArray&>(*lists.values());
+    for (std::int64_t j = lists.value_offset(i); j < lists.value_offset(i + 1); ++j) {
+      if (!values.IsNull(j)) entry.parent_codes.push_back(values.GetString(j));
+    }
+  }
+  return entries;
+}
+
+std::vector<SubjectSplitRow> ReadSubjectSplits(const fs::path& path) {
+  const std::string file = path.string();
+  const auto table = ReadTable(file);
+  const auto subjects = RequireColumn(*table, file, "subject_id", arrow::int64());
+  const auto splits = RequireColumn(*table, file, "split", arrow::utf8());
+  std::vector<SubjectSplitRow> rows(static_cast<std::size_t>(subjects->length()));
+  for (std::int64_t i = 0; i < subjects->length(); ++i) {
+    rows[static_cast<std::size_t>(i)] = {
+        static_cast<const arrow::Int64Array&>(*subjects).Value(i),
+        static_cast<const arrow::StringArray&>(*splits).GetString(i)};
+  }
+  return rows;
+}
+
+void ReleaseArrowMemory() { arrow::default_memory_pool()->ReleaseUnused(); }
+
+}  // namespace sequela

@@ -1,0 +1,43 @@
+// The second pass: the raw events of a partition as whole subjects, sorted and repaired.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "dataio/ingest/code_rules.h"
+#include "dataio/ingest/counts.h"
+#include "dataio/ingest/event_records.h"
+#include "dataio/ingest/source_files.h"
+#include "dataio/ingest_settings.h"
+
+namespace sequela {
+
+// How subjects get their splits (docs/ingest.md, "Splits").
+struct SplitRules {
+  std::optional<std::unordered_map<std::int64_t, Split>> given;  // a file says
+  bool use_folders = true;                                       // data/train/... says
+  int folds = 0;                                                 // 0: no folds
+  int fold = 0;
+  std::string given_name;  // of the file, for messages
+};
+
+struct CleanContext {
+  const IngestSettings& settings;
+  const std::vector<CodeRule>& rules;  // by code
+  const SplitRules& splits;
+  const std::vector<SourceFile>& files;
+};
+
+// `raw`: code and text already ranks; taken apart. Throws InputError (a death without a time; a
+// subject in two splits) naming file and row.
+CleanPartition CleanEvents(std::vector<RawEvent> raw, const CleanContext& context,
+                           Findings& findings);
+
+// Whether a value may become a value token.
+inline bool IsPlausible(const CodeRule& rule, float value) {
+  return !rule.has_value_rule || (value >= rule.minimum && value <= rule.maximum);
+}
+
+}  // namespace sequela

@@ -1,0 +1,316 @@
+#include "dataio/ingest/write_store.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "dataio/ingest/bytes.h"
+#include "dataio/ingest/workers.h"
+#include "kernels/base/check.h"
+#include "kernels/base/int_math.h"
+
+namespace sequela {
+namespace {
+
+// Bytes of a token in all four datasets (a u16 token).
+constexpr std::int64_t kTokenBytes = 2 + 8 + 4 + 4;
+
+// A shard takes the subjects whose first token, in the order of all subjects, falls into its share.
+struct ShardPlan {
+  std::int64_t total_tokens = 0;
+  int shards = 1;
+  std::vector<std::int64_t> partition_begin;     // [partitions + 1] first token of each
+  std::vector<ChainShardWriter::Counts> counts;  // [shards]
+
+  int ShardOf(std::int64_t first_token) const {
+    const auto share = static_cast<double>(total_tokens) / shards;
+    const int shard = static_cast<int>(static_cast<double>(first_token) / share);
+    return std::min(shard, shards - 1);
+  }
+};
+
+// Each subject's tokens, partition by partition; a rank knows those of its own partitions.
+using Lengths = std::map<int, std::vector<std::uint32_t>>;
+
+struct Appended {
+  std::mutex mutex;
+  std::condition_variable turn;
+  int next = 0;
+  bool failed = false;
+};
+
+class ShardsWriter {
+ public:
+  explicit ShardsWriter(const WriteTask& task) : task_(task) {}
+
+  StoreContent Write() {
+    MeasureAndCount();
+    MakePlan();
+    WriteMine();
+    Gather();
+    return std::move(content_);
+  }
+
+ private:
+  // Encodes every subject of this rank's partitions once, for lengths and counts.
+  void MeasureAndCount() {
+    const auto size = static_cast<std::size_t>(task_.vocabulary.size());
+    for (auto& counts : content_.token_counts) counts.assign(size, 0);
+    const int mine = task_.partitions.count() - task_.ranks.index;
+    std::mutex mutex;
+    RunTasks(task_.workers, mine <= 0 ? 0 : CeilDiv(mine, task_.ranks.count),
+             [&](int, std::int64_t t) {
+               const int partition = static_cast<int>(t) * task_.ranks.count + task_.ranks.index;
+               std::array<std::vector<std::int64_t>, 3> counts;
+               for (auto& split : counts) split.assign(size, 0);
+               std::vector<std::uint32_t> lengths;
+               std::int64_t without_token = 0;
+               ForEachChain(partition, &without_token,
+                            [&](const SubjectRecord& subject, const EncodedChain& chain) {
+                              lengths.push_back(static_cast<std::uint32_t>(chain.size()));
+                              for (const auto token : chain.token) ++counts[subject.split][token];
+                            });
+               const std::lock_guard lock(mutex);
+               lengths_[partition] = std::move(lengths);
+               content_.facts_without_token += without_token;
+               for (std::size_t split = 0; split < 3; ++split) {
+                 for (std::size_t i = 0; i < size; ++i) {
+                   content_.token_counts[split][i] += counts[split][i];
+                 }
+               }
+             });
+  }
+
+  void ForEachChain(
+      int partition, std::int64_t* without_token,
+      const std::function<void(const SubjectRecord&, const EncodedChain&)>& use) const {
+    const CleanPartition clean = task_.partitions.LoadClean(partition);
+    std::span<const CleanEvent> rest = clean.events;
+    EncodedChain chain;
+    for (const SubjectRecord& subject : clean.subjects) {
+      const std::size_t count = std::size_t{subject.num_static} + subject.num_timed;
+      chain.Clear();
+      task_.tokenizer.Encode(subject, rest.first(count), chain, without_token);
+      rest = rest.subspan(count);
+      use(subject, chain);
+    }
+  }
+
+  void MakePlan() {
+    const auto partitions = static_cast<std::size_t>(task_.partitions.count());
+    std::vector<std::int64_t> totals(partitions);
+    for (const auto& [partition, lengths] : lengths_) {
+      for (const std::uint32_t length : lengths) {
+        totals[static_cast<std::size_t>(partition)] += length;
+      }
+    }
+    totals = SumOverRanks(totals);
+    plan_.partition_begin.push_back(0);
+    for (const std::int64_t total : totals) {
+      plan_.partition_begin.push_back(plan_.partition_begin.back() + total);
+    }
+    plan_.total_tokens = plan_.partition_begin.back();
+    plan_.shards = static_cast<int>(
+        std::max<std::int64_t>(1, CeilDiv(plan_.total_tokens * kTokenBytes, task_.shard_bytes)));
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(plan_.shards) * 2);
+    for (const auto& [partition, lengths] : lengths_) {
+      std::int64_t first = plan_.partition_begin[static_cast<std::size_t>(partition)];
+      for (const std::uint32_t length : lengths) {
+        const auto shard = static_cast<std::size_t>(plan_.ShardOf(first));
+        ++counts[shard * 2];
+        counts[shard * 2 + 1] += length;
+        first += length;
+      }
+    }
+    counts = SumOverRanks(counts);
+    for (std::size_t shard = 0; shard < counts.size() / 2; ++shard) {
+      plan_.counts.push_back({counts[shard * 2], counts[shard * 2 + 1]});
+    }
+    lengths_.clear();
+  }
+
+  std::vector<std::int64_t> SumOverRanks(const std::vector<std::int64_t>& mine) const {
+    ByteWriter bytes;
+    bytes.Put(mine);
+    std::vector<std::int64_t> sums(mine.size());
+    for (const std::string& packed : task_.ranks.Exchange(bytes.Take())) {
+      std::vector<std::int64_t> values;
+      ByteReader(packed).Get(values);
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
+    }
+    return sums;
+  }
+
+  bool IsMine(int shard) const { return shard % task_.ranks.count == task_.ranks.index; }
+
+  // Partitions that hold a subject of one of this rank's shards.
+  std::vector<int> PartitionsOfMyShards() const {
+    std::vector<int> partitions;
+    for (int p = 0; p < task_.partitions.count(); ++p) {
+      const std::int64_t begin = plan_.partition_begin[static_cast<std::size_t>(p)];
+      const std::int64_t end = plan_.partition_begin[static_cast<std::size_t>(p) + 1];
+      bool mine = false;
+      for (int shard = plan_.ShardOf(begin); begin < end && shard <= plan_.ShardOf(end - 1);
+           ++shard) {
+        mine = mine || IsMine(shard);
+      }
+      if (mine) partitions.push_back(p);
+    }
+    return partitions;
+  }
+
+  // One partition's chains end to end.
+  struct EncodedPartition {
+    std::vector<SubjectRecord> subjects;
+    std::vector<std::size_t> offsets = {0};
+    EncodedChain chains;
+  };
+
+  EncodedPartition EncodePartition(int partition) const {
+    const CleanPartition clean = task_.partitions.LoadClean(partition);
+    EncodedPartition out;
+    std::int64_t ignored = 0;
+    std::span<const CleanEvent> rest = clean.events;
+    for (const SubjectRecord& subject : clean.subjects) {
+      const std::size_t count = std::size_t{subject.num_static} + subject.num_timed;
+      task_.tokenizer.Encode(subject, rest.first(count), out.chains, &ignored);
+      rest = rest.subspan(count);
+      out.offsets.push_back(out.chains.size());
+    }
+    out.subjects = clean.subjects;
+    return out;
+  }
+
+  void WriteMine() {
+    const std::vector<int> partitions = PartitionsOfMyShards();
+    Appended appended;
+    RunTasks(task_.workers, static_cast<std::int64_t>(partitions.size()), [&](int, std::int64_t t) {
+      const auto turn = static_cast<int>(t);
+      try {
+        const int partition = partitions[static_cast<std::size_t>(t)];
+        const EncodedPartition encoded = EncodePartition(partition);
+        std::unique_lock lock(appended.mutex);
+        appended.turn.wait(lock, [&] { return appended.next == turn || appended.failed; });
+        if (appended.failed) return;
+        AppendPartition(partition, encoded);
+        ++appended.next;
+        lock.unlock();
+        appended.turn.notify_all();
+        if (task_.ranks.count == 1) task_.partitions.RemoveClean(partition);
+        if (task_.progress) task_.progress(turn + 1, static_cast<std::int64_t>(partitions.size()));
+      } catch (...) {
+        const std::lock_guard lock(appended.mutex);
+        appended.failed = true;
+        appended.turn.notify_all();
+        throw;
+      }
+    });
+    FinishShard();
+    for (int shard = 0; shard < plan_.shards; ++shard) {
+      // A shard without subjects (one subject larger than a shard lies before it) is a file all the
+      // same.
+      if (!IsMine(shard) || plan_.counts[static_cast<std::size_t>(shard)].subjects > 0) continue;
+      OpenShard(shard);
+      FinishShard();
+    }
+    task_.ranks.Exchange("");
+    if (task_.ranks.count > 1 && task_.ranks.index == 0) {
+      for (int p = 0; p < task_.partitions.count(); ++p) task_.partitions.RemoveClean(p);
+    }
+  }
+
+  void AppendPartition(int partition, const EncodedPartition& encoded) {
+    const std::int64_t begin = plan_.partition_begin[static_cast<std::size_t>(partition)];
+    const EncodedChain& chains = encoded.chains;
+    for (std::size_t i = 0; i < encoded.subjects.size(); ++i) {
+      const std::size_t from = encoded.offsets[i];
+      const std::size_t count = encoded.offsets[i + 1] - from;
+      const int shard = plan_.ShardOf(begin + static_cast<std::int64_t>(from));
+      if (!IsMine(shard)) continue;
+      if (shard != open_shard_) {
+        FinishShard();
+        OpenShard(shard);
+      }
+      const SubjectRecord& subject = encoded.subjects[i];
+      writer_->Append(subject.subject_id, static_cast<Split>(subject.split),
+                      std::span(chains.token).subspan(from, count),
+                      std::span(chains.time_us).subspan(from, count),
+                      std::span(chains.code).subspan(from, count),
+                      std::span(chains.value).subspan(from, count));
+    }
+  }
+
+  void OpenShard(int shard) {
+    open_shard_ = shard;
+    writer_.emplace(task_.folder / ShardFileName(shard, plan_.shards),
+                    plan_.counts[static_cast<std::size_t>(shard)], task_.vocabulary.size(),
+                    task_.vocabulary.hash());
+  }
+  void FinishShard() {
+    if (!writer_) return;
+    summaries_[open_shard_] = writer_->Finish();
+    writer_.reset();
+    open_shard_ = -1;
+  }
+
+  void Gather() {
+    for (std::size_t split = 0; split < 3; ++split) {
+      content_.token_counts[split] = SumOverRanks(content_.token_counts[split]);
+      for (const std::int64_t count : content_.token_counts[split]) content_.tokens[split] += count;
+    }
+    content_.facts_without_token = SumOverRanks({content_.facts_without_token})[0];
+    ByteWriter bytes;
+    bytes.Put<std::uint64_t>(summaries_.size());
+    for (const auto& [shard, summary] : summaries_) {
+      bytes.Put(shard);
+      bytes.Put(summary.file_name);
+      bytes.Put(summary.counts);
+      bytes.Put(summary.file_bytes);
+      bytes.Put<std::uint64_t>(summary.crcs.size());
+      for (const auto& [name, crc] : summary.crcs) {
+        bytes.Put(name);
+        bytes.Put(crc);
+      }
+    }
+    content_.shards.resize(static_cast<std::size_t>(plan_.shards));
+    for (const std::string& packed : task_.ranks.Exchange(bytes.Take())) Unpack(packed);
+  }
+
+  void Unpack(const std::string& packed) {
+    ByteReader bytes(packed);
+    std::uint64_t shards = 0;
+    bytes.Get(shards);
+    for (std::uint64_t i = 0; i < shards; ++i) {
+      int shard = 0;
+      bytes.Get(shard);
+      ChainShardWriter::Summary& summary = content_.shards[static_cast<std::size_t>(shard)];
+      bytes.Get(summary.file_name);
+      bytes.Get(summary.counts);
+      bytes.Get(summary.file_bytes);
+      std::uint64_t crcs = 0;
+      bytes.Get(crcs);
+      summary.crcs.resize(crcs);
+      for (auto& [name, crc] : summary.crcs) {
+        bytes.Get(name);
+        bytes.Get(crc);
+      }
+    }
+  }
+
+  const WriteTask& task_;
+  StoreContent content_;
+  Lengths lengths_;
+  ShardPlan plan_;
+  std::optional<ChainShardWriter> writer_;
+  int open_shard_ = -1;
+  std::map<int, ChainShardWriter::Summary> summaries_;
+};
+
+}  // namespace
+
+StoreContent WriteShards(const WriteTask& task) { return ShardsWriter(task).Write(); }
+
+}  // namespace sequela
