@@ -40,8 +40,8 @@ inline ForwardBuffers TakeForwardBuffers(WorkspaceCarver& carver, const Attentio
   const std::int64_t pairs = PairsAtOnce(shape.num_query_heads / shape.num_key_heads);
   ForwardBuffers b{};
   b.q = carver.Take<float>(kForwardTileRows * stride);
-  b.panels = carver.Take<float>(kForwardTileKeys * shape.head_size);
-  b.v = carver.Take<float>(kForwardTileKeys * stride);
+  b.panels = carver.Take<float>(ForwardTileKeys(shape.head_size) * shape.head_size);
+  b.v = carver.Take<float>(ForwardTileKeys(shape.head_size) * stride);
   b.scores = carver.Take<float>(kForwardTileRows * kScoreStride);
   b.out = carver.Take<float>(pairs * stride);
   b.max = carver.Take<float>(pairs);
@@ -103,6 +103,7 @@ class ForwardPiece {
     heads_ = args.shape.num_query_heads / args.shape.num_key_heads;
     head_size_ = args.shape.head_size;
     stride_ = RowStride(head_size_);
+    tile_keys_ = ForwardTileKeys(head_size_);
     columns_ = (head_size_ + Lanes() - 1) / Lanes() * Lanes();
     document_begin_ = plan_.document_begin(item.document);
   }
@@ -126,9 +127,9 @@ class ForwardPiece {
     const std::int64_t kv_end = plan_.kv_end()[static_cast<std::size_t>(first + rows - 1)];
     // Blocks of keys begin at multiples counted from the document's begin: a document's sums do not
     // depend on where it lies in the batch.
-    std::int64_t key = kv_begin - (kv_begin - document_begin_) % kForwardTileKeys;
-    for (; key < kv_end; key += kForwardTileKeys) {
-      const std::int64_t keys = std::min(kForwardTileKeys, kv_end - key);
+    std::int64_t key = kv_begin - (kv_begin - document_begin_) % tile_keys_;
+    for (; key < kv_end; key += tile_keys_) {
+      const std::int64_t keys = std::min(tile_keys_, kv_end - key);
       PackKeys(key, keys);
       for (std::int64_t tile = 0; tile < rows; tile += kForwardTileRows) {
         const std::int64_t tile_rows = std::min(kForwardTileRows, rows - tile);
@@ -202,7 +203,7 @@ class ForwardPiece {
   ForwardBuffers b_;
   const AttentionPlan& plan_;
   AttentionWorkItem item_;
-  std::int64_t key_head_, heads_, head_size_, stride_, columns_, document_begin_;
+  std::int64_t key_head_, heads_, head_size_, stride_, tile_keys_, columns_, document_begin_;
   TileMask mask_;
 };
 

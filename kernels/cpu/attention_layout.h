@@ -14,7 +14,9 @@ namespace sequela::cpu {
 // KiB, outputs of 384 rows 120 KiB), backward 96 x 128. Multiples of every target's group and
 // panel.
 inline constexpr std::int64_t kForwardTileRows = 48;
-inline constexpr std::int64_t kForwardTileKeys = 256;
+inline constexpr std::int64_t ForwardTileKeys(std::int64_t head_size) {
+  return head_size <= 64 ? 256 : 128;
+}
 inline constexpr std::int64_t kBackwardTileRows = 96;
 inline constexpr std::int64_t kBackwardTileKeys = 128;
 inline constexpr std::int64_t kMaxTileRows = 96;
