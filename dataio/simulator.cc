@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "dataio/meds_writer.h"
+#include "dataio/simulator/unkind.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 
@@ -79,16 +80,18 @@ class ShardWriter {
   std::array<std::unique_ptr<MedsFileWriter>, 3> files_;
 };
 
-SimulationSummary WriteShard(const LifeProcess& process, const SimulationOptions& options,
-                             const std::filesystem::path& folder, int shard) {
+SimulationSummary WriteShard(const LifeProcess& process, const UnkindRecords& unkind,
+                             const SimulationOptions& options, const std::filesystem::path& folder,
+                             int shard) {
   const std::int64_t begin = options.subjects * shard / options.shards;
   const std::int64_t end = options.subjects * (shard + 1) / options.shards;
   ShardWriter writer(folder, shard);
   SimulationSummary summary;
   for (std::int64_t index = begin; index < end; ++index) {
-    const LifeRecord life = SimulateLife(process, options.seed, index);
-    writer.Append(process, life);
+    LifeRecord life = SimulateLife(process, options.seed, index);
     summary.deaths += !life.events.empty() && life.events.back().code == "MEDS_DEATH" ? 1 : 0;
+    unkind.Apply(&life);
+    writer.Append(process, life);
   }
   summary.subjects = end - begin;
   summary.events = writer.Finish();
@@ -96,7 +99,8 @@ SimulationSummary WriteShard(const LifeProcess& process, const SimulationOptions
 }
 
 // Runs the shards on options.threads threads; the first exception is carried to the caller.
-SimulationSummary WriteShards(const LifeProcess& process, const SimulationOptions& options,
+SimulationSummary WriteShards(const LifeProcess& process, const UnkindRecords& unkind,
+                              const SimulationOptions& options,
                               const std::filesystem::path& folder) {
   SimulationSummary total;
   std::mutex mutex;
@@ -105,7 +109,7 @@ SimulationSummary WriteShards(const LifeProcess& process, const SimulationOption
   const auto work = [&] {
     try {
       for (int shard = next++; shard < options.shards; shard = next++) {
-        const SimulationSummary part = WriteShard(process, options, folder, shard);
+        const SimulationSummary part = WriteShard(process, unkind, options, folder, shard);
         const std::lock_guard lock(mutex);
         total.subjects += part.subjects;
         total.events += part.events;
@@ -131,9 +135,11 @@ SimulationSummary WriteShards(const LifeProcess& process, const SimulationOption
   return total;
 }
 
-std::vector<MedsCode> CodeTable(const ProcessParameters& parameters) {
-  std::vector<MedsCode> codes = {
-      {SexCode(true), "Female", {}}, {SexCode(false), "Male", {}}, {kBirthCode, "Birth", {}}};
+std::vector<MedsCode> CodeTable(const ProcessParameters& parameters, const UnkindRecords& unkind) {
+  std::vector<MedsCode> codes = unkind.codes();
+  codes.push_back({SexCode(true), "Female", {}});
+  codes.push_back({SexCode(false), "Male", {}});
+  codes.push_back({kBirthCode, "Birth", {}});
   for (const RaceParameters& race : parameters.races) {
     codes.push_back({RaceCode(race), "Race: " + race.name, {}});
   }
@@ -157,13 +163,13 @@ std::string SimulationJson(const ProcessParameters& parameters, const Simulation
   json["generator_version"] = SEQUELA_VERSION;
   json["seed"] = options.seed;
   json["subjects"] = options.subjects;
-  json["unkind"] = nlohmann::json::array();
+  json["unkind"] = options.unkind;
   json["process"] = nlohmann::json::parse(parameters.ToJson());
   return json.dump(1) + "\n";
 }
 
 void WriteMetadata(const std::filesystem::path& folder, const ProcessParameters& parameters,
-                   const SimulationOptions& options) {
+                   const UnkindRecords& unkind, const SimulationOptions& options) {
   std::vector<MedsSubjectSplit> splits;
   splits.reserve(static_cast<std::size_t>(options.subjects));
   for (std::int64_t index = 0; index < options.subjects; ++index) {
@@ -172,7 +178,7 @@ void WriteMetadata(const std::filesystem::path& folder, const ProcessParameters&
   WriteMedsMetadata(folder,
                     {"sequela simulation", fmt::format("seed {}", options.seed), "sequela simulate",
                      SEQUELA_VERSION, ""},
-                    CodeTable(parameters), splits);
+                    CodeTable(parameters, unkind), splits);
   WriteFileAtomically(folder / "metadata" / "simulation.json", SimulationJson(parameters, options));
 }
 
@@ -237,9 +243,10 @@ SimulationSummary WriteSimulation(const std::filesystem::path& folder,
                                   const ProcessParameters& parameters,
                                   const SimulationOptions& options) {
   const LifeProcess process(parameters);
+  const UnkindRecords unkind(parameters, options.seed, options.unkind);
   PartialFolder partial(folder);
-  const SimulationSummary summary = WriteShards(process, options, partial.folder());
-  WriteMetadata(partial.folder(), parameters, options);
+  const SimulationSummary summary = WriteShards(process, unkind, options, partial.folder());
+  WriteMetadata(partial.folder(), parameters, unkind, options);
   partial.Commit();
   return summary;
 }

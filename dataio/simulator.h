@@ -45,7 +45,14 @@ struct SimulationOptions {
   std::uint64_t seed = 0;
   int shards = 1;  // files per split
   int threads = 1;
+  std::vector<std::string> unkind;  // names of UnkindOptions(); empty: the kind process
 };
+
+// What real records do and the kind process does not: late entry with recorded history, delayed and
+// date-only coding, duplicates, bursts of 5-50 events a stamp, two sites with other codes and
+// units, events after death. The oracle refuses all of them. (Testing that depends on the state is
+// part of the kind process, and covered.)
+const std::vector<std::string>& UnkindOptions();
 
 struct SimulationSummary {
   std::int64_t subjects = 0;

@@ -147,34 +147,37 @@ void AddDrug(ProcessParameters* p, Drug drug) {
 
 void AddDrugs(ProcessParameters* p) {
   AddDrug(p, {"ace_inhibitor",
-              Constant(0.5),
-              {{"kidney", 0.7}},
+              Constant(0.4),
+              {},
               {"hypertension"},
-              0.08,
+              0.04,
               {},
               "DIAGNOSIS//HYPERTENSION",
-              0.5});
-  AddDrug(
-      p,
-      {"diuretic", Constant(0.8), {}, {"heart_failure"}, 0.1, {}, "DIAGNOSIS//HEART_FAILURE", 1.5});
-  AddDrug(
-      p,
-      {"inhaler", Constant(0.6), {}, {"asthma"}, 0.2, {{"copd", -1.5}}, "DIAGNOSIS//ASTHMA", 1.5});
+              1.0});
+  AddDrug(p, {"diuretic",
+              Constant(0.8),
+              {},
+              {"heart_failure"},
+              0.06,
+              {},
+              "DIAGNOSIS//HEART_FAILURE",
+              1.5});
+  AddDrug(p, {"inhaler", Constant(0.4), {}, {"asthma"}, 0.05, {}, "DIAGNOSIS//ASTHMA", 1.5});
   AddDrug(p, {"insulin", Constant(0.12), {{"diabetes<5y", -2.0}}, {"diabetes"}, 0.02, {}, "", 0});
   AddDrug(p, {"metformin",
-              Constant(0.5),
+              Constant(0.4),
               {},
               {"diabetes"},
-              0.06,
+              0.03,
               {{"kidney", 2.0}},
               "DIAGNOSIS//DIABETES",
               1.0});
-  AddDrug(p, {"ssri", Constant(0.5), {}, {"depression"}, 0.35, {}, "DIAGNOSIS//DEPRESSION", 1.0});
+  AddDrug(p, {"ssri", Constant(0.3), {}, {"depression"}, 0.08, {}, "DIAGNOSIS//DEPRESSION", 1.0});
   AddDrug(p, {"statin",
               Steps({{0, 1e-7}, {40, 0.012}}),
-              {{"coronary", 3.2}, {"diabetes", 2.0}},
+              {{"coronary", 3.0}, {"diabetes", 2.0}},
               {},
-              0.08,
+              0.04,
               {},
               "DIAGNOSIS//CORONARY",
               1.5});
@@ -289,51 +292,34 @@ void AddLaboratories(ProcessParameters* p) {
   const std::string emergency = "ADMISSION//EMERGENCY";
   const std::string round = "INPATIENT//ROUND";
   AddLaboratory(p, "LAB//BNP//pg/mL", "Brain natriuretic peptide",
-                {{routine, -5}, {emergency, -2}, {round, -4}}, {{"heart_failure", 5.5}},
-                {"lognormal", 4.0, 0.5, 1, 50000, {{"heart_failure", 2.2}, {"diuretic", -0.9}}});
+                {{routine, -5}, {emergency, -1}, {round, -3}}, {{"heart_failure", 4.5}},
+                {"lognormal", 4.0, 0.8, 1, 50000, {{"heart_failure", 2.0}}});
   AddLaboratory(p, "LAB//CREATININE//mg/dL", "Creatinine",
-                {{routine, -2.5}, {emergency, 3}, {round, 1}},
-                {{"kidney", 4.5}, {"diabetes", 2.0}, {"ace_inhibitor", 1.5}},
-                {"lognormal",
-                 -0.05,
-                 0.12,
-                 0.1,
-                 30,
-                 {{"female", -0.25}, {"age>=65", 0.2}, {"kidney", 0.9}, {"diuretic", 0.25}}});
+                {{routine, -2}, {emergency, 3}, {round, 1}}, {{"kidney", 3.5}, {"diabetes", 1.5}},
+                {"lognormal", -0.05, 0.3, 0.1, 30, {{"female", -0.25}, {"kidney", 0.9}}});
   AddLaboratory(p, "LAB//CRP//mg/L", "C-reactive protein",
                 {{urgent, 1.5}, {emergency, 2}, {round, 0}}, {},
-                {"lognormal", 1.5, 0.8, 0.05, 600, {{"admitted", 1.6}, {"copd", 0.8}}});
+                {"lognormal", 1.5, 1.0, 0.05, 600, {{"admitted", 1.5}}});
+  AddLaboratory(p, "LAB//HBA1C//%", "Haemoglobin A1c", {{routine, -3}}, {{"diabetes", 4.5}},
+                {"normal", 5.6, 0.6, 3, 20, {{"diabetes", 2.4}, {"metformin", -1.0}}});
   AddLaboratory(
-      p, "LAB//HBA1C//%", "Haemoglobin A1c", {{routine, -4}}, {{"diabetes", 6.5}},
-      {"normal", 5.4, 0.3, 3, 20, {{"diabetes", 3.2}, {"metformin", -1.2}, {"insulin", -1.0}}});
-  AddLaboratory(p, "LAB//HEMOGLOBIN//g/dL", "Haemoglobin",
-                {{routine, -2.5}, {urgent, -1}, {emergency, 3}, {round, 0.5}},
-                {{"cancer", 4.0}, {"kidney", 2.0}},
-                {"normal",
-                 15.0,
-                 0.6,
-                 3,
-                 22,
-                 {{"female", -1.6}, {"kidney", -2.2}, {"cancer<2y", -3.0}, {"age>=65", -0.6}}});
-  AddLaboratory(p, "LAB//LDL//mg/dL", "Low-density lipoprotein cholesterol", {{routine, -4}},
-                {{"age>=40", 3.5}, {"statin", 2.5}, {"coronary", 1.0}},
-                {"normal", 110, 13, 10, 400, {{"age>=40", 30}, {"statin", -60}, {"female", -10}}});
+      p, "LAB//HEMOGLOBIN//g/dL", "Haemoglobin",
+      {{routine, -2}, {urgent, -1}, {emergency, 3}, {round, 0.5}}, {{"cancer", 3.0}},
+      {"normal", 15.0, 1.4, 3, 22, {{"female", -1.6}, {"kidney", -2.2}, {"cancer", -2.5}}});
+  AddLaboratory(p, "LAB//LDL//mg/dL", "Low-density lipoprotein cholesterol", {{routine, -3}},
+                {{"age>=40", 2.5}, {"statin", 1.5}},
+                {"normal", 120, 28, 10, 400, {{"age>=40", 20}, {"statin", -55}}});
   AddLaboratory(p, "VITAL//FEV1//%", "Forced expiratory volume in one second, of predicted",
-                {{routine, -6}, {urgent, -3}}, {{"asthma", 5.5}, {"copd", 6.0}},
-                {"normal", 98, 6, 10, 150, {{"asthma", -18}, {"copd", -35}, {"inhaler", 10}}});
+                {{routine, -5}, {urgent, -3}}, {{"asthma", 4.0}, {"copd", 5.0}},
+                {"normal", 98, 14, 10, 150, {{"asthma", -15}, {"copd", -35}}});
   AddLaboratory(p, "VITAL//SBP//mm[Hg]", "Systolic blood pressure",
-                {{routine, -2.5}, {urgent, 0}, {emergency, 3}, {round, 2}},
-                {{"age>=15", 4.0}, {"hypertension", 2}},
+                {{routine, -2.5}, {urgent, -1}, {emergency, 3}, {round, 2}}, {{"age>=15", 4.0}},
                 {"normal",
                  108,
-                 6,
+                 11,
                  50,
                  280,
-                 {{"age>=40", 12},
-                  {"hypertension", 34},
-                  {"ace_inhibitor", -22},
-                  {"heart_failure", -14},
-                  {"age>=15", 10}}});
+                 {{"age>=40", 14}, {"hypertension", 30}, {"ace_inhibitor", -16}}});
 }
 
 }  // namespace

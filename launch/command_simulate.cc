@@ -41,6 +41,11 @@ void AddSimulateCommand(CLI::App& program) {
                    "Files per split; changes nothing in the data")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  command
+      ->add_option("--unkind", arguments->options.unkind,
+                   fmt::format("What real records do, of {}; the oracle covers none of it",
+                               fmt::join(UnkindOptions(), ",")))
+      ->delimiter(',');
   command->footer("Example:\n  sequela simulate lives --subjects 6000 --seed 1");
   command->callback([arguments] { Simulate(*arguments); });
 }
