@@ -208,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                            Case{"Smallest", {1, 1, 8}, DType::kFloat32},
                                            Case{"Heads128", {1, 1, 128}, DType::kFloat32},
                                            Case{"Largest", {1, 1, 256}, DType::kBFloat16}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& one) { return one.param.name; });
 
 // Windows, groups that see no later than their first member, and rows that see nothing.
 TEST(AttentionIntervalsTest, AnyMonotoneIntervalsAreHonoured) {

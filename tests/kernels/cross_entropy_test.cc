@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"NoTarget", 20, 37, 16, {}, -1.0}, Case{"NoToken", 0, 37, 16},
                       Case{"OneEntry", 9, 1, 8}, Case{"LargeLogits", 90, 211, 64, {}, 0.7, 2.0},
                       Case{"LargeLogitsBf16", 90, 211, 64, DType::kBFloat16, 0.7, 2.0}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& one) { return one.param.name; });
 
 // Evaluation on few rows, many of them alike, so that there are ties.
 class CrossEntropyEvaluateTest : public ::testing::Test {
