@@ -30,11 +30,11 @@ ModelConfig SmallModel() {
   return config;
 }
 
-// The documents of a step, the same for every run.
+// The documents of a step, the same for every run; every second step has the same ones, so that
+// there is something to learn.
 std::vector<Batch> DocumentsOf(int step) {
-  const Batch batch = testing::MakeBatch(SmallModel(), {20, 33, 7, 41, 12, 1, 25, 30},
-                                         /*seed=*/static_cast<std::uint64_t>(step % 4),
-                                         /*first_sample=*/100 * step);
+  const Batch batch = testing::MakeBatch(SmallModel(), {20, 33, 7, 41, 12, 1, 25, 30}, /*seed=*/1,
+                                         /*first_sample=*/100 * (step % 2));
   std::vector<Batch> documents;
   for (std::int64_t d = 0; d < batch.num_documents(); ++d) {
     documents.push_back(testing::OneDocument(batch, d));
@@ -91,7 +91,7 @@ class TrainStepTest : public ::testing::Test {
 
 TEST_F(TrainStepTest, RanksZeroLevelsAndAccumulationGiveTheSameLosses) {
   const std::vector<double> expected = Losses(*alone_, {});
-  EXPECT_LT(expected.back(), 0.9 * expected.front());
+  EXPECT_LT(expected.back(), expected.front() - 0.1);
   for (const int zero_stage : {0, 1}) {
     for (const int microbatches : {1, 4}) {
       SCOPED_TRACE(fmt::format("ZeRO {}, {} microbatches", zero_stage, microbatches));
