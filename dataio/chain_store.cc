@@ -9,6 +9,7 @@
 
 #include "dataio/store/code_table.h"
 #include "dataio/store/manifest.h"
+#include "dataio/store/mapped_file.h"
 #include "dataio/store/shard.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
@@ -30,6 +31,24 @@ std::string ReadManifestText(const std::filesystem::path& folder) {
         folder.string());
   }
   return ReadFile(file);
+}
+
+// Reading this much twice costs less than a second.
+constexpr std::uint64_t kCheckedAtOpening = std::uint64_t{1} << 30;
+
+void CheckChecksumsOfSmallStore(const std::filesystem::path& folder, const Manifest& manifest) {
+  std::uint64_t bytes = 0;
+  for (const ChainShardWriter::Summary& shard : manifest.shards) bytes += shard.file_bytes;
+  if (bytes > kCheckedAtOpening) return;
+  for (const ChainShardWriter::Summary& shard : manifest.shards) {
+    const std::uint32_t found = FileCrc32c(folder / shard.file_name);
+    if (found != shard.file_crc32c) {
+      throw InputError(
+          "{}: found CRC-32C {:08x}, expected {:08x} (manifest.json). The file is "
+          "damaged: copy it again, or ingest again. `sequela verify` says where.",
+          (folder / shard.file_name).string(), found, shard.file_crc32c);
+    }
+  }
 }
 
 // A JSON file beside the manifest, its bytes checked against it.
@@ -111,6 +130,7 @@ ChainStore ChainStore::Open(const std::filesystem::path& folder) {
     impl->shards.emplace_back(folder, manifest, i);
     impl->first_subject.push_back(impl->first_subject.back() + manifest.shards[i].counts.subjects);
   }
+  CheckChecksumsOfSmallStore(folder, manifest);
   return ChainStore(std::move(impl));
 }
 

@@ -62,8 +62,9 @@ class ChainView {
 
 class ChainStore {
  public:
-  // Opens and validates structure (files, versions, sizes, offsets; CRCs only with Verify,
-  // verify.h). Throws InputError naming file, dataset, what was found and expected.
+  // Opens and validates structure (files, versions, sizes, offsets, CRCs of all but the chains;
+  // those of the chains where the store has at most 1 GiB, else only with Verify, verify.h). Throws
+  // InputError naming file, dataset, what was found and expected.
   static ChainStore Open(const std::filesystem::path& folder);
   ChainStore(ChainStore&&) noexcept;
   ChainStore& operator=(ChainStore&&) noexcept;

@@ -63,6 +63,21 @@ class Column {
   std::uint32_t crc_ = 0;
 };
 
+// Where the datasets that grow with the tokens lie, ascending.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> ChainExtents(
+    const std::filesystem::path& file) {
+  const Hdf5Reader reader(file);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> extents;
+  for (std::size_t i = 0; i < kNumChainDatasets; ++i) {
+    const Hdf5Reader::Dataset dataset = reader.Describe(std::string(kDatasetPaths[i]));
+    if (!dataset.file_offset) continue;
+    extents.emplace_back(*dataset.file_offset,
+                         static_cast<std::uint64_t>(dataset.count * SizeOf(dataset.type)));
+  }
+  std::sort(extents.begin(), extents.end());
+  return extents;
+}
+
 }  // namespace
 
 struct ChainShardWriter::Impl {
@@ -166,6 +181,8 @@ ChainShardWriter::Summary ChainShardWriter::Finish() {
   const std::filesystem::path& path = impl_->file.path();
   summary.file_bytes = std::filesystem::file_size(path);
   summary.file_crc32c = FileCrc32c(path);
+  summary.chain_extents = ChainExtents(path);
+  summary.structure_crc32c = FileCrc32cOutside(path, summary.chain_extents);
   return summary;
 }
 

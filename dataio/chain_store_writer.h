@@ -46,6 +46,11 @@ class ChainShardWriter {
     std::uint64_t file_bytes = 0;
     std::uint32_t file_crc32c = 0;
     std::vector<std::pair<std::string, std::uint32_t>> crcs;  // dataset path, CRC-32C
+    // Where the /chain datasets lie in the file (offset, bytes; none for empty ones), and the
+    // CRC-32C of all other bytes: so that a reader knows the file's structure is whole before it
+    // trusts it.
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> chain_extents;
+    std::uint32_t structure_crc32c = 0;
   };
   // REQUIRES: exactly the declared counts were appended. Closes and syncs the file.
   Summary Finish();

@@ -43,8 +43,7 @@ void CheckFileChecksum(const std::filesystem::path& folder, const Manifest& mani
   // Something is wrong: let the reader say what, as exactly as it can.
   CheckDatasetChecksums(Shard(folder, manifest, index), summary);
   throw InputError(
-      "{}: found another CRC-32C than {:08x} (manifest.json), in bytes outside of the "
-      "datasets. The file is damaged: {}.",
+      "{}: found another CRC-32C than {:08x} (manifest.json). The file is damaged: {}.",
       file.string(), summary.file_crc32c, kMend);
 }
 

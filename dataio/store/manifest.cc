@@ -44,10 +44,15 @@ Json SplitsToJson(const std::array<Counts, 3>& by_split) {
 Json SummaryToJson(const Summary& shard) {
   Json datasets = Json::object();
   for (const auto& [path, crc] : shard.crcs) datasets[path] = Hex(crc);
-  return {{"file", shard.file_name},       {"subjects", shard.counts.subjects},
-          {"tokens", shard.counts.tokens}, {"splits", SplitsToJson(shard.by_split)},
-          {"bytes", shard.file_bytes},     {"crc32c", Hex(shard.file_crc32c)},
-          {"datasets_crc32c", datasets}};
+  return {{"file", shard.file_name},
+          {"subjects", shard.counts.subjects},
+          {"tokens", shard.counts.tokens},
+          {"splits", SplitsToJson(shard.by_split)},
+          {"bytes", shard.file_bytes},
+          {"crc32c", Hex(shard.file_crc32c)},
+          {"datasets_crc32c", datasets},
+          {"chain_extents", shard.chain_extents},
+          {"structure_crc32c", Hex(shard.structure_crc32c)}};
 }
 
 Counts ParseCounts(const JsonField& field) {
@@ -76,6 +81,22 @@ bool Equal(const Counts& a, const Counts& b) {
   return a.subjects == b.subjects && a.tokens == b.tokens;
 }
 
+void ParseExtents(const JsonField& extents, Summary* shard) {
+  std::uint64_t end = 0;
+  for (std::size_t i = 0; i < extents.ArraySize(); ++i) {
+    const auto number = [&](std::size_t k) {
+      return static_cast<std::uint64_t>(extents[i][k].Integer(0, INT64_MAX));
+    };
+    const std::uint64_t offset = number(0);
+    const std::uint64_t bytes = number(1);
+    if (offset < end || offset > shard->file_bytes || bytes > shard->file_bytes - offset) {
+      extents[i].Refuse("an offset and a size, ascending and within the file");
+    }
+    shard->chain_extents.emplace_back(offset, bytes);
+    end = offset + bytes;
+  }
+}
+
 Summary ParseSummary(const JsonField& field) {
   Summary shard;
   shard.file_name = field["file"].String();
@@ -91,6 +112,8 @@ Summary ParseSummary(const JsonField& field) {
     const std::string key(path);
     shard.crcs.emplace_back(key, ParseHex(datasets[key.c_str()]));
   }
+  ParseExtents(field["chain_extents"], &shard);
+  shard.structure_crc32c = ParseHex(field["structure_crc32c"]);
   return shard;
 }
 

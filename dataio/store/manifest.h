@@ -20,6 +20,7 @@ inline constexpr std::string_view kStoreMajorPrefix = "1.";
 inline constexpr std::array<std::string_view, 7> kDatasetPaths = {
     "/chain/token", "/chain/time",     "/chain/code",   "/chain/value",
     "/subject/id",  "/subject/offset", "/subject/split"};
+inline constexpr std::size_t kNumChainDatasets = 4;  // the first of them
 
 struct Manifest {
   struct File {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <system_error>
@@ -43,15 +44,32 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-std::uint32_t FileCrc32c(const std::filesystem::path& file) {
+std::uint32_t FileCrc32c(const std::filesystem::path& file) { return FileCrc32cOutside(file, {}); }
+
+std::uint32_t FileCrc32cOutside(
+    const std::filesystem::path& file,
+    const std::vector<std::pair<std::uint64_t, std::uint64_t>>& extents) {
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(file, error);
   std::ifstream stream(file, std::ios::binary);
-  std::vector<char> buffer(std::size_t{1} << 20);
+  std::vector<char> buffer(std::min<std::uint64_t>(size, std::uint64_t{1} << 20));
   std::uint32_t crc = 0;
-  while (stream) {
-    stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    crc = ExtendCrc32c(crc, buffer.data(), static_cast<std::size_t>(stream.gcount()));
+  const auto add = [&](std::uint64_t begin, std::uint64_t end) {
+    stream.seekg(static_cast<std::streamoff>(begin));
+    while (begin < end && stream) {
+      const std::uint64_t count = std::min<std::uint64_t>(buffer.size(), end - begin);
+      stream.read(buffer.data(), static_cast<std::streamsize>(count));
+      crc = ExtendCrc32c(crc, buffer.data(), static_cast<std::size_t>(stream.gcount()));
+      begin += count;
+    }
+  };
+  std::uint64_t begin = 0;
+  for (const auto& [offset, bytes] : extents) {
+    add(begin, offset);
+    begin = offset + bytes;
   }
-  if (!stream.eof()) throw InputError("{}: cannot be read", file.string());
+  add(begin, size);
+  if (error || !stream) throw InputError("{}: cannot be read", file.string());
   return crc;
 }
 

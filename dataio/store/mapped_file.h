@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 namespace sequela {
 
@@ -29,5 +31,11 @@ class MappedFile {
 
 // CRC-32C of a file's bytes. Throws InputError where it cannot be read.
 std::uint32_t FileCrc32c(const std::filesystem::path& file);
+
+// CRC-32C of the bytes outside of these extents (offset, bytes). REQUIRES: they ascend, do not
+// overlap and lie within the file.
+std::uint32_t FileCrc32cOutside(
+    const std::filesystem::path& file,
+    const std::vector<std::pair<std::uint64_t, std::uint64_t>>& extents);
 
 }  // namespace sequela

@@ -51,6 +51,18 @@ void CheckSize(const std::filesystem::path& file, std::uint64_t expected) {
   }
 }
 
+// Before the HDF5 library sees the file: damaged structure can make it fail in any way.
+void CheckStructure(const std::filesystem::path& file, const ChainShardWriter::Summary& summary) {
+  const std::uint32_t found = FileCrc32cOutside(file, summary.chain_extents);
+  if (found != summary.structure_crc32c) {
+    throw InputError(
+        "{}: found CRC-32C {:08x} outside of the /chain datasets, expected {:08x} "
+        "(manifest.json). The file is damaged or belongs to another store: copy it "
+        "again, or ingest again.",
+        file.string(), found, summary.structure_crc32c);
+  }
+}
+
 void CheckAttributes(const std::filesystem::path& file, const Hdf5Reader& reader,
                      const Manifest& manifest) {
   const auto check = [&](const char* name, const std::string& expected) {
@@ -93,6 +105,7 @@ Shard::Shard(const std::filesystem::path& folder, const Manifest& manifest, std:
   file_ = folder / summary.file_name;
   tokens_are_16_bits_ = TokenTypeName(manifest.vocabulary_size) == "uint16";
   CheckSize(file_, summary.file_bytes);
+  CheckStructure(file_, summary);
   const Hdf5Reader reader(file_);
   CheckAttributes(file_, reader, manifest);
   if (access == Access::kMapWherePossible) mapping_ = MappedFile(file_);
