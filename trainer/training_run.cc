@@ -285,8 +285,9 @@ void TrainingRun::Impl::DescribeRun() {
           store.folder().string(), account.subjects, account.windows, account.tokens,
           account.targets, loader->StepsForEpochs(1.0));
   if (account.subjects_without_targets + account.static_tokens_left_out > 0) {
-    LogInfo("left out: {} subjects with static facts only, {} static tokens beyond half a window",
-            account.subjects_without_targets, account.static_tokens_left_out);
+    LogInfo(
+        "left out: {} subjects with static facts only, {} static tokens beyond a quarter window",
+        account.subjects_without_targets, account.static_tokens_left_out);
   }
   LogInfo("memory of each rank: {}",
           PlanMemory(config, state_options, communicator.size()).ToString());
@@ -436,11 +437,13 @@ bool TrainingRun::checkpoint_due() const {
 void TrainingRun::StartCheckpoint() {
   Impl& my = *impl_;
   if (my.metrics) my.metrics->Sync();
-  my.writer->Start({.step = my.progress.step,
-                    .best_step = my.progress.best_step,
-                    .trainer_state = ProgressToJson(my.progress, my.loader->state(),
-                                                    my.run.identity.result_hash),
-                    .text_files = {{"config.json", ModelConfigToJson(my.config, my.state_options.decoder.compute_dtype)}}});
+  my.writer->Start(
+      {.step = my.progress.step,
+       .best_step = my.progress.best_step,
+       .trainer_state =
+           ProgressToJson(my.progress, my.loader->state(), my.run.identity.result_hash),
+       .text_files = {
+           {"config.json", ModelConfigToJson(my.config, my.state_options.decoder.compute_dtype)}}});
   my.best_is_new = false;
 }
 
