@@ -36,10 +36,10 @@ struct CheckpointContents {
   std::int64_t step = 0;  // steps done
   std::int64_t best_step =
       -1;  // the step whose checkpoint is the best so far (it is kept); -1: none yet
-  std::string
-      trainer_state;  // a JSON object, opaque here: loader state, result hash, metrics offset, ...
-  std::map<std::string, std::string>
-      text_files;  // name -> text, beside the tensors: "config.json", ...
+  std::string trainer_state =
+      {};  // a JSON object, opaque here: loader state, result hash, metrics offset, ...
+  std::map<std::string, std::string> text_files =
+      {};  // name -> text, beside the tensors: "config.json", ...
 };
 
 // One thread at a time: the training thread. All calls but the destructor are made by all ranks

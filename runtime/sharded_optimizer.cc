@@ -38,12 +38,11 @@ ShardedOptimizer::ShardedOptimizer(FlatBuffers& buffers, const BucketPlan& plan,
   const std::int64_t shard_bytes = plan.ShardElements(shard_) * SizeOf(DType::kFloat32);
   m_ = Buffer(shard_bytes);
   v_ = Buffer(shard_bytes);
-  const bool separate_master = buffers.compute_dtype() != DType::kFloat32;
-  if (separate_master) master_ = Buffer(shard_bytes);
+  if (has_master()) master_ = Buffer(shard_bytes);
   for (int shard = 0; shard < plan.num_shards(); ++shard) {
     shard_tile_.push_back(shard_tile_.back() + plan.ShardElements(shard) / kTileElements);
     std::vector<Segment>& vectors = vector_segments_.emplace_back();
-    if (!separate_master) continue;
+    if (!has_master()) continue;
     const std::vector<Segment> segments = SegmentsOf(shard);
     std::copy_if(segments.begin(), segments.end(), std::back_inserter(vectors),
                  [](const Segment& segment) { return !segment.matrix; });
@@ -83,7 +82,7 @@ void ShardedOptimizer::Initialize(
     values.assign(static_cast<std::size_t>(piece.size()), 0.0F);
     fill(i, values);
     buffers_.SetPiece(i, values);
-    if (master().empty()) continue;
+    if (!has_master()) continue;
     for (const Segment& segment : segments_) {
       const std::int64_t begin = std::max(segment.begin, piece.offset);
       const std::int64_t end = std::min(segment.end, piece.end());
@@ -217,7 +216,7 @@ void ShardedOptimizer::CopyOwnVectors() {
 
 // bf16: norm gains and biases are read in fp32, so their master goes to all ranks as it is.
 void ShardedOptimizer::GatherVectors() {
-  if (plan_.num_shards() == 1 || master_.size_bytes() == 0) return;
+  if (plan_.num_shards() == 1 || !has_master()) return;
   std::vector<std::int64_t> offsets = {0};
   vector_values_.clear();
   for (const std::vector<Segment>& segments : vector_segments_) {
@@ -243,7 +242,7 @@ void ShardedOptimizer::Wait(CommRequest request) {
 }
 
 void ShardedOptimizer::PublishParameters() {
-  if (master_.size_bytes() > 0) {
+  if (has_master()) {
     auto* const weights = reinterpret_cast<bf16*>(buffers_.weights());
     for (const Segment& segment : segments_) {
       const auto values = Part(master(), segment.local, segment.size());

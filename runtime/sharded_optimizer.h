@@ -58,6 +58,7 @@ class ShardedOptimizer {
   // The shard: its runs in the flat buffers, in order. m(), v() and, in bf16, master() are their
   // concatenation. In fp32 the weights are the master, and master() is empty.
   const std::vector<TileRun>& runs() const { return runs_; }
+  bool has_master() const { return buffers_.compute_dtype() != DType::kFloat32; }
   std::span<float> master() { return master_.As<float>(); }
   std::span<float> m() { return m_.As<float>(); }
   std::span<float> v() { return v_.As<float>(); }

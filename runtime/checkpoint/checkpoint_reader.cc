@@ -98,7 +98,7 @@ std::int64_t ReadOptimizerFile(const SafetensorsFile& file, ShardedOptimizer& op
   };
   std::vector<Target> targets = {{optimizer.m(), tensor("m", DType::kFloat32)},
                                  {optimizer.v(), tensor("v", DType::kFloat32)}};
-  if (!optimizer.master().empty()) {
+  if (optimizer.has_master()) {
     targets.push_back({optimizer.master(), tensor("master", DType::kFloat32)});
   }
   std::int64_t copied = 0;

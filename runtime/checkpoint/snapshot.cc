@@ -114,7 +114,7 @@ void Snapshot::PlanOptimizerFile(ShardedOptimizer& optimizer) {
   };
   add("m", optimizer.m());
   add("v", optimizer.v());
-  if (!optimizer.master().empty()) add("master", optimizer.master());
+  if (optimizer.has_master()) add("master", optimizer.master());
   files_.push_back(std::move(file));
 }
 

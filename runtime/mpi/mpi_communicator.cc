@@ -73,7 +73,7 @@ void MpiCommunicator::Wait(CommRequest request) {
   board_.SetWaiting(active_.front().second->name());
   while (!Done(request)) {
     const double seconds = watch.Seconds();
-    if (seconds > deadline_seconds_) FailWaiting(request);
+    if (seconds > deadline_seconds_) FailWaiting();
     if (seconds < kSpinSeconds) {
       std::this_thread::yield();
     } else {
@@ -83,13 +83,13 @@ void MpiCommunicator::Wait(CommRequest request) {
   board_.SetWaiting("");
 }
 
-void MpiCommunicator::FailWaiting(CommRequest request) const {
+void MpiCommunicator::FailWaiting() const {
   // The oldest operation is the one that holds up the others.
-  const Transfer& oldest = *active_.front().second;
+  const auto& [id, oldest] = active_.front();
   std::vector<std::string> missing;
-  for (const int peer : oldest.UnfinishedPeers()) missing.push_back(board_.Describe(peer));
+  for (const int peer : oldest->UnfinishedPeers()) missing.push_back(board_.Describe(peer));
   throw MachineError("{} of step {} ({}, operation {}) waited more than {:.0f} s for {}",
-                     oldest.name(), board_.step(), name_, request.id, deadline_seconds_,
+                     oldest->name(), board_.step(), name_, id, deadline_seconds_,
                      fmt::join(missing, ", "));
 }
 

@@ -55,7 +55,7 @@ class MpiCommunicator : public Communicator {
   std::vector<T> GatherAll(std::span<const T> values);
   template <typename T, typename Combine>
   void Reduce(std::span<T> values, Combine combine);
-  [[noreturn]] void FailWaiting(CommRequest request) const;
+  [[noreturn]] void FailWaiting() const;
 
   MPI_Comm comm_ = MPI_COMM_NULL;
   std::string name_;
