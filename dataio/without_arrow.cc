@@ -3,6 +3,7 @@
 
 #include "dataio/event_file.h"
 #include "dataio/meds_writer.h"
+#include "dataio/text_table.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {
@@ -29,7 +30,6 @@ void WriteMedsMetadata(const std::filesystem::path&, const MedsDatasetInfo&,
   Refuse();
 }
 
-
 struct EventFile::Impl {};
 EventFile::EventFile(std::unique_ptr<Impl>) { Refuse(); }
 EventFile::EventFile(EventFile&&) noexcept = default;
@@ -48,6 +48,10 @@ void EventFile::ReadRowGroup(int, const std::function<void(const EventBatch&)>&,
 std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&) { Refuse(); }
 std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path&) { Refuse(); }
 void ReleaseArrowMemory() {}
+void ReadTextTable(const std::filesystem::path&, const std::vector<std::string>&,
+                   const std::function<void(const TextBatch&)>&) {
+  Refuse();
+}
 
 }  // namespace sequela
 

@@ -1,7 +1,60 @@
+// `sequela ingest-csv`: event tables to MEDS Parquet (dataio/ingest_csv.h does the work).
+#include <fmt/format.h>
+
+#include "dataio/ingest_csv.h"
 #include "launch/commands.h"
+#include "launch/format_units.h"
 
 namespace sequela {
+namespace {
 
-void AddIngestCsvCommand(CLI::App& program) { program.add_subcommand("ingest-csv"); }
+struct Arguments {
+  std::string mapping, out, tables, memory = "1GiB";
+};
+
+void Print(const IngestCsvReport& report, const std::string& out) {
+  fmt::print("{:<30}{:>12}{:>12}{:>8}{:>8}{:>10}\n", "table", "rows", "events", "no key", "no time",
+             "outside");
+  for (const auto& table : report.tables) {
+    fmt::print("{:<30}{:>12}{:>12}{:>8}{:>8}{:>10}\n", table.file.substr(0, 29),
+               Grouped(table.rows), Grouped(table.events), Grouped(table.unknown_key),
+               Grouped(table.no_time), Grouped(table.outside_stay));
+  }
+  if (report.extra_deaths > 0) {
+    fmt::print("\nEarlier deaths of one subject, dropped: {}\n", report.extra_deaths);
+  }
+  fmt::print("\n{:<30}{:>12}{:>12}{:>12}\n", "", "train", "tuning", "held_out");
+  fmt::print("{:<30}{:>12}{:>12}{:>12}\n", "subjects", Grouped(report.subjects[0]),
+             Grouped(report.subjects[1]), Grouped(report.subjects[2]));
+  fmt::print("{:<30}{:>12}{:>12}{:>12}\n", "events", Grouped(report.events[0]),
+             Grouped(report.events[1]), Grouped(report.events[2]));
+  fmt::print("\n{}: MEDS 0.4, {} codes; {:.1f} s\n", out, Grouped(report.num_codes),
+             report.seconds);
+}
+
+void Run(const Arguments& arguments) {
+  IngestCsvOptions options{LoadCsvMapping(arguments.mapping), arguments.out,
+                           ParseBytes("--memory", arguments.memory)};
+  if (!arguments.tables.empty()) options.mapping.folder = arguments.tables;
+  Print(IngestCsv(options), arguments.out);
+}
+
+}  // namespace
+
+void AddIngestCsvCommand(CLI::App& program) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = program.add_subcommand("ingest-csv",
+                                         "event tables (.csv, .csv.gz, .parquet) to MEDS Parquet");
+  command->footer(
+      "Example: sequela ingest-csv configs/eicu_demo.yaml --tables eicu-demo --out eicu-meds");
+  command->add_option("TABLES.yaml", arguments->mapping, "how the columns become events")
+      ->required();
+  command->add_option("--out", arguments->out, "folder of the new MEDS dataset")->required();
+  command->add_option("--tables", arguments->tables,
+                      "folder of the tables (default: the mapping's 'folder')");
+  command->add_option("--memory", arguments->memory, "bound on the memory used")
+      ->capture_default_str();
+  command->callback([arguments] { Run(*arguments); });
+}
 
 }  // namespace sequela

@@ -106,7 +106,7 @@ struct MedsFileWriter::Impl {
                                arrow::default_memory_pool()};
   arrow::StringBuilder code;
   arrow::FloatBuilder value;
-  arrow::StringBuilder text;
+  arrow::LargeStringBuilder text;
   std::int64_t rows = 0;
   bool finished = false;
 
@@ -128,7 +128,7 @@ MedsFileWriter::MedsFileWriter(fs::path file, Options options) : impl_(std::make
                                arrow::field("time", arrow::timestamp(arrow::TimeUnit::MICRO)),
                                arrow::field("code", arrow::utf8()),
                                arrow::field("numeric_value", arrow::float32())};
-  if (options.text_column) fields.push_back(arrow::field("text_value", arrow::utf8()));
+  if (options.text_column) fields.push_back(arrow::field("text_value", arrow::large_utf8()));
   impl_->schema = arrow::schema(std::move(fields));
   impl_->stream = OpenForWriting(impl_->file);
   impl_->writer =

@@ -268,7 +268,9 @@ class ShardsWriter {
       bytes.Put(shard);
       bytes.Put(summary.file_name);
       bytes.Put(summary.counts);
+      bytes.Put(summary.by_split);
       bytes.Put(summary.file_bytes);
+      bytes.Put(summary.file_crc32c);
       bytes.Put<std::uint64_t>(summary.crcs.size());
       for (const auto& [name, crc] : summary.crcs) {
         bytes.Put(name);
@@ -289,7 +291,9 @@ class ShardsWriter {
       ChainShardWriter::Summary& summary = content_.shards[static_cast<std::size_t>(shard)];
       bytes.Get(summary.file_name);
       bytes.Get(summary.counts);
+      bytes.Get(summary.by_split);
       bytes.Get(summary.file_bytes);
+      bytes.Get(summary.file_crc32c);
       std::uint64_t crcs = 0;
       bytes.Get(crcs);
       summary.crcs.resize(crcs);

@@ -1,0 +1,105 @@
+// How event tables become MEDS: the mapping file of `sequela ingest-csv` (docs/ingest-csv.md).
+// Plain data.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataio/ingest/pattern.h"
+#include "dataio/meds_writer.h"
+
+namespace sequela {
+
+// "RESP//{label}//{path|last:2:/}": literals and columns, each column through filters.
+class CodeTemplate {
+ public:
+  // Throws InputError that shows what is wrong.
+  explicit CodeTemplate(const std::string& text);
+  const std::vector<std::string>& columns() const { return columns_; }
+  // `row[i]`: text of columns()[i]. Blanks are trimmed and collapsed, columns cut at 128 bytes (not
+  // with the filter `exact`). Empty columns print as UNK; `*complete` tells whether none was empty.
+  std::string Expand(const std::vector<std::string_view>& row, bool* complete) const;
+
+ private:
+  struct Filter {
+    enum class Kind : std::uint8_t { kExact, kUpper, kLast, kAfter, kDropLast, kPositive } kind;
+    int count = 0;
+    std::string separator;
+  };
+  struct Part {
+    std::string literal;  // before the column
+    std::optional<std::size_t> column;
+    std::vector<Filter> filters;
+  };
+  static Filter ParseFilter(const std::string& text);
+  std::vector<Part> parts_;
+  std::vector<std::string> columns_;
+};
+
+struct CsvCondition {
+  std::string column;
+  Pattern pattern;
+  bool negate = false;
+};
+
+struct CsvEvent {
+  enum class Once : std::uint8_t { kNo, kPerGroup, kPerSubject };
+  std::vector<CodeTemplate> codes;   // the first one without an empty column counts, else the last
+  std::optional<std::string> value;  // column; text that is no number goes to text_value
+  std::string value_suffix;          // stripped from the value ("%")
+  bool require_value = false;        // rows without a number give no event
+  std::optional<std::string> text;   // column
+  std::vector<CsvCondition> conditions;  // all must hold
+  Once once = Once::kNo;
+  int order = 5;  // within a time stamp, before the row's place
+  // Time: at most one kind; none is a static fact.
+  std::vector<std::string> offset_columns;     // minutes after the anchor; the largest counts
+  std::optional<std::int64_t> offset_minutes;  // a constant
+  std::optional<std::string> time_column;
+  std::string time_format;  // strptime; empty: ISO 8601
+  bool is_static = false;
+  std::optional<std::string> birth_age;  // age in years at the group's start: this is a birth
+};
+
+struct CsvTable {
+  std::string file;
+  std::optional<std::string> key;      // column that refers to the anchors' key
+  std::optional<std::string> subject;  // column, without anchors
+  std::vector<CsvEvent> events;
+};
+
+// A table whose rows (stays) tell subjects and times of other tables. Rows of a group share a
+// start; groups of a subject are laid one after another where their dates, which are no more than
+// years, overlap.
+struct CsvAnchors {
+  std::string file;
+  std::string key;
+  std::string subject;
+  std::string group;
+  std::string year;
+  std::string time_of_day;
+  std::string start_offset;           // minutes from the row's zero to the group's start
+  std::string end_offset;             // likewise to its end
+  std::vector<std::string> order_by;  // of a subject's groups; the group id last
+};
+
+struct CsvMapping {
+  MedsDatasetInfo dataset;
+  std::filesystem::path folder;            // of the tables
+  std::optional<Pattern> subject_pattern;  // two groups of digits: first * subject_scale + second
+  std::int64_t subject_scale = 1'000'000;
+  std::map<std::string, std::string> numbers;  // texts that stand for numbers: "> 89": "90"
+  std::optional<std::string> splits_file;      // below `folder`; else by hash of the subject
+  std::optional<std::string> codes_file;       // MEDS code metadata below `folder`
+  std::optional<CsvAnchors> anchors;
+  std::vector<CsvTable> tables;
+};
+
+// Throws InputError with file:line:column.
+CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file);
+
+}  // namespace sequela
