@@ -276,6 +276,12 @@ class ShardsWriter {
         bytes.Put(name);
         bytes.Put(crc);
       }
+      bytes.Put<std::uint64_t>(summary.chain_extents.size());
+      for (const auto& [offset, size] : summary.chain_extents) {
+        bytes.Put(offset);
+        bytes.Put(size);
+      }
+      bytes.Put(summary.structure_crc32c);
     }
     content_.shards.resize(static_cast<std::size_t>(plan_.shards));
     for (const std::string& packed : task_.ranks.Exchange(bytes.Take())) Unpack(packed);
@@ -301,6 +307,14 @@ class ShardsWriter {
         bytes.Get(name);
         bytes.Get(crc);
       }
+      std::uint64_t extents = 0;
+      bytes.Get(extents);
+      summary.chain_extents.resize(extents);
+      for (auto& [offset, size] : summary.chain_extents) {
+        bytes.Get(offset);
+        bytes.Get(size);
+      }
+      bytes.Get(summary.structure_crc32c);
     }
   }
 
