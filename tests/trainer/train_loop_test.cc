@@ -124,7 +124,7 @@ TEST_F(TrainLoopTest, LeavesEverythingThatTheContractNames) {
 TEST_F(TrainLoopTest, LearnsSomething) {
   TrainWith({"schedule.steps=60", "optimizer.learning_rate=0.01"});
   const auto lines = Metrics("run");
-  EXPECT_LT(lines.back()["nll_per_token"].get<double>(), 0.8 * lines.front()["loss"].get<double>());
+  EXPECT_LT(lines.back()["nll_per_token"].get<double>(), 0.85 * lines.front()["loss"].get<double>());
 }
 
 TEST_F(TrainLoopTest, AnInterruptedRunBecomesTheUninterruptedOne) {
@@ -214,11 +214,11 @@ TEST_F(TrainLoopTest, StartsFromAnotherRunsWeights) {
   const std::string other = "run.folder=" + (folder_ / "tuned").string();
   TrainWith({other}, {.init_from = folder_ / "run"});
   EXPECT_LT(Metrics("tuned").front()["loss"].get<double>(),
-            0.8 * Metrics("run").front()["loss"].get<double>());
+            0.85 * Metrics("run").front()["loss"].get<double>());
   EXPECT_EQ(OpenRun(folder_ / "tuned").identity.init_from, (folder_ / "run").string());
   const std::string third = "run.folder=" + (folder_ / "third").string();
   EXPECT_THAT(ErrorWith({third, "model.hidden_size=32"}, {.init_from = folder_ / "run"}),
-              HasSubstr("hidden_size"));
+              HasSubstr("head_dim"));
 }
 
 TEST_F(TrainLoopTest, BalancedWeightsAreKeptWithTheRun) {
