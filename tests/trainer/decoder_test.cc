@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <ostream>
 #include <string>
 
 #include "kernels/base/philox.h"
@@ -80,6 +81,7 @@ struct Variant {
   std::string name;
   ModelConfig config;
 };
+void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 
 class DecoderVariantTest : public ::testing::TestWithParam<Variant> {};
 

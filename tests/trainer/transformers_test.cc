@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <ostream>
 
 #include "runtime/checkpoint.h"
 #include "runtime/safetensors.h"
@@ -23,6 +24,7 @@ struct Variant {
   DType dtype = DType::kFloat32;
   double tolerance = 5e-5;
 };
+void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 
 class TransformersTest : public ::testing::TestWithParam<Variant> {
  protected:
