@@ -126,6 +126,7 @@ class Ingester {
 
   // So many that every worker may hold a partition in all its forms within half of the memory.
   int ChoosePartitions(std::int64_t rows) const {
+    if (options_.partitions > 0) return options_.partitions;
     const std::int64_t bytes =
         rows * static_cast<std::int64_t>(sizeof(RawEvent) + sizeof(CleanEvent) + 16);
     const std::int64_t per_worker = options_.memory_bytes / 2 / options_.workers;

@@ -32,6 +32,7 @@ struct IngestOptions {
   // What decides only how fast.
   std::int64_t memory_bytes = 1LL << 30;
   int workers = 1;
+  int partitions = 0;  // 0: as many as the memory asks for
   Ranks ranks;
   // phase, done, total; from any thread; may be empty.
   std::function<void(const char* phase, std::int64_t done, std::int64_t total)> progress;

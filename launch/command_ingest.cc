@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <thread>
 
 #include "dataio/ingest.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
+#include "runtime/world.h"
 
 namespace sequela {
 namespace {
@@ -49,6 +51,20 @@ IngestOptions OptionsOf(const Arguments& arguments) {
                         ? arguments.workers
                         : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return options;
+}
+
+// Ranks share the work; each needs the same paths on a file system that all see.
+Ranks RanksOf(World& world) {
+  Ranks ranks{world.rank(), world.size(), {}};
+  ranks.exchange = [&world](const std::string& mine) {
+    const auto bytes = std::as_bytes(std::span(mine));
+    std::vector<std::string> all;
+    for (const std::vector<std::byte>& theirs : world.communicator().AllGather(bytes)) {
+      all.emplace_back(reinterpret_cast<const char*>(theirs.data()), theirs.size());
+    }
+    return all;
+  };
+  return ranks;
 }
 
 nlohmann::ordered_json LinesJson(const std::vector<IngestReport::Line>& lines) {
@@ -157,7 +173,14 @@ void PrintTable(const IngestReport& r, const std::string& out) {
 }
 
 void Run(const Arguments& arguments) {
-  const IngestReport report = Ingest(OptionsOf(arguments));
+  World& world = World::Instance();
+  IngestOptions options = OptionsOf(arguments);
+  options.ranks = RanksOf(world);
+  if (arguments.workers == 0) {
+    options.workers = std::max(1, options.workers / world.local_size());
+  }
+  const IngestReport report = Ingest(options);
+  if (world.rank() != 0) return;
   if (arguments.json) {
     PrintJson(report);
   } else {

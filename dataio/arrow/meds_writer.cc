@@ -131,10 +131,13 @@ MedsFileWriter::MedsFileWriter(fs::path file, Options options) : impl_(std::make
   if (options.text_column) fields.push_back(arrow::field("text_value", arrow::large_utf8()));
   impl_->schema = arrow::schema(std::move(fields));
   impl_->stream = OpenForWriting(impl_->file);
-  impl_->writer =
-      CheckWrite(parquet::arrow::FileWriter::Open(*impl_->schema, arrow::default_memory_pool(),
-                                                  impl_->stream, ParquetProperties()),
-                 impl_->file);
+  // The official schema wants text_value as large_string, which only the ARROW:schema key can say.
+  parquet::ArrowWriterProperties::Builder arrow_properties;
+  if (options.text_column) arrow_properties.store_schema();
+  impl_->writer = CheckWrite(
+      parquet::arrow::FileWriter::Open(*impl_->schema, arrow::default_memory_pool(), impl_->stream,
+                                       ParquetProperties(), arrow_properties.build()),
+      impl_->file);
 }
 
 MedsFileWriter::~MedsFileWriter() = default;

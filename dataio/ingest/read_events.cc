@@ -88,37 +88,43 @@ class Reader {
   const std::set<std::int64_t>& excluded_seen() const { return excluded_seen_; }
 
  private:
-  // Numbers of a dictionary's strings, kept while the dictionary stays the same.
+  // Numbers of a dictionary's strings, kept while the dictionary stays the same. A string gets its
+  // number with the first row that is kept: dictionaries may hold more than their rows use.
   struct Numbers {
+    static constexpr std::uint32_t kUnset = 0xFFFFFFFDU;
     std::uint64_t serial = 0;
     std::vector<std::uint32_t> of;
+
+    void Follow(const StringColumn& column) {
+      if (serial == column.serial) return;
+      serial = column.serial;
+      of.assign(column.dictionary.size(), kUnset);
+    }
   };
 
-  void NumberCodes(const StringColumn& column) {
-    if (code_numbers_.serial == column.serial) return;
-    code_numbers_.serial = column.serial;
-    code_numbers_.of.clear();
-    for (const std::string_view code : column.dictionary) {
-      code_numbers_.of.push_back(shared_.codes.Intern(code));
+  std::uint32_t CodeNumber(const EventBatch& batch, std::size_t i) {
+    if (!batch.modifiers.empty()) return ModifiedCode(batch, i);
+    std::uint32_t& number = code_numbers_.of[batch.code.index[i]];
+    if (number == Numbers::kUnset) {
+      number = shared_.codes.Intern(batch.code.dictionary[batch.code.index[i]]);
     }
+    return number;
   }
-  void NumberTexts(const StringColumn& column) {
-    if (text_numbers_.serial == column.serial) return;
-    text_numbers_.serial = column.serial;
-    text_numbers_.of.clear();
-    const auto longest = static_cast<std::size_t>(shared_.options.text_max_bytes);
-    for (std::size_t i = 0; i < column.dictionary.size(); ++i) {
-      std::uint32_t number = kFreeText;
-      if (column.invalid.empty() || !column.invalid[i]) {
-        const std::string text = Normalized(column.dictionary[i]);
-        if (text.empty()) {
-          number = kNoText;
-        } else if (text.size() <= longest) {
-          number = shared_.texts.Intern(text);
-        }
+  std::uint32_t TextNumber(const StringColumn& texts, std::size_t i) {
+    const std::uint32_t entry = texts.index[i];
+    if (entry == StringColumn::kNull) return kNoText;
+    std::uint32_t& number = text_numbers_.of[entry];
+    if (number != Numbers::kUnset) return number;
+    number = kFreeText;
+    if (texts.invalid.empty() || !texts.invalid[entry]) {
+      const std::string text = Normalized(texts.dictionary[entry]);
+      if (text.empty()) {
+        number = kNoText;
+      } else if (text.size() <= static_cast<std::size_t>(shared_.options.text_max_bytes)) {
+        number = shared_.texts.Intern(text);
       }
-      text_numbers_.of.push_back(number);
     }
+    return number;
   }
   // With modifier columns a code is "code//modifier//...", absent modifiers left out.
   std::uint32_t ModifiedCode(const EventBatch& batch, std::size_t i) {
@@ -132,8 +138,8 @@ class Reader {
   }
 
   void Consume(const EventBatch& batch) {
-    if (batch.modifiers.empty()) NumberCodes(batch.code);
-    NumberTexts(batch.text);
+    code_numbers_.Follow(batch.code);
+    text_numbers_.Follow(batch.text);
     const auto rows = static_cast<std::size_t>(batch.rows());
     findings_[Finding::kRowsRead] += batch.rows();
     if (!std::in_range<std::uint32_t>(batch.first_row + batch.rows())) {
@@ -143,11 +149,8 @@ class Reader {
     for (std::size_t i = 0; i < rows; ++i) {
       NoteOrder(batch.subject[i], batch.time_us[i]);
       if (shared_.options.excluded != nullptr && IsExcluded(batch.subject[i])) continue;
-      const std::uint32_t code =
-          batch.modifiers.empty() ? code_numbers_.of[batch.code.index[i]] : ModifiedCode(batch, i);
-      const std::uint32_t text_index = batch.text.index[i];
-      const std::uint32_t text =
-          text_index == StringColumn::kNull ? kNoText : text_numbers_.of[text_index];
+      const std::uint32_t code = CodeNumber(batch, i);
+      const std::uint32_t text = TextNumber(batch.text, i);
       NoteTime(code, batch.time_us[i]);
       Append({SubjectKey(batch.subject[i]), batch.time_us[i], code, batch.value[i], text,
               open_file_,
