@@ -13,6 +13,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "runtime/log.h"
 #include "runtime/world.h"
 
 namespace sequela {
@@ -99,6 +100,7 @@ int Run(int argc, char** argv) {
     fmt::print(stderr, "{}\n", Line({kMachineFailed, error.what()}, nullptr));
     return kMachineFailed;
   }
+  InitializeLog(world->rank(), world->size(), LogLevel::kInfo);
   const Outcome outcome = ParseAndRun(argc, argv, *world);
   const std::string line = Line(outcome, world);
   const bool together = outcome.code == kDone || outcome.code == kStopped;
