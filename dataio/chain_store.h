@@ -98,10 +98,13 @@ struct ChainHead {
 };
 ChainHead HeadOf(const Vocabulary& vocabulary, const ChainView& chain);
 
-// Whether token i of a chain is a target of the objective: kinds gap, code and value; never static,
-// specials ([END] is censoring; records without death simply stop).
-inline bool IsTargetKind(TokenKind kind) {
-  return kind == TokenKind::kGap || kind == TokenKind::kCode || kind == TokenKind::kValue;
+// Whether a token in a chain's timed part is a target of the objective: kinds gap, code and value, and
+// [UNK], which is an event like any other. Never static facts or [END] (censoring: records without
+// death simply stop).
+inline bool IsTarget(const TokenEntry& entry) {
+  return entry.kind == TokenKind::kGap || entry.kind == TokenKind::kCode ||
+         entry.kind == TokenKind::kValue ||
+         (entry.kind == TokenKind::kSpecial && entry.text == kUnknownText);
 }
 
 }  // namespace sequela

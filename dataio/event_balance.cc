@@ -18,13 +18,13 @@ std::vector<float> BalanceWeights(const Vocabulary& vocabulary, double alpha) {
   double sum = 0;
   double count = 0;
   for (const TokenEntry& entry : vocabulary.tokens()) {
-    if (!IsTargetKind(entry.kind)) continue;
+    if (!IsTarget(entry)) continue;
     sum += raw(entry) * static_cast<double>(entry.train_count);
     count += static_cast<double>(entry.train_count);
   }
   const double scale = sum > 0 ? count / sum : 1.0;
   for (std::int32_t token = 0; token < vocabulary.size(); ++token) {
-    if (!IsTargetKind(vocabulary[token].kind)) continue;
+    if (!IsTarget(vocabulary[token])) continue;
     weights[static_cast<std::size_t>(token)] = static_cast<float>(scale * raw(vocabulary[token]));
   }
   return weights;

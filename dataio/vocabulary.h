@@ -17,6 +17,8 @@ enum class TokenKind : std::uint8_t { kSpecial, kStatic, kAge, kGap, kCode, kVal
 inline constexpr int kNumTokenKinds = 6;
 std::string_view NameOf(TokenKind kind);
 
+inline constexpr std::string_view kUnknownText = "[UNK]";
+
 // One token. Fields that its kind does not use keep their defaults.
 struct TokenEntry {
   std::string text{};  // as shown and as looked up: "LAB//50912//mg/dL//Q7"
@@ -66,7 +68,7 @@ class Vocabulary {
   std::int32_t end() const {
     return end_;
   }  // "[END]": the subject's true end, never a target by default
-  std::int32_t unk() const { return unk_; }  // "[UNK]"
+  std::int32_t unk() const { return unk_; }  // kUnknownText
   // The age token for an age in seconds (clamped to the first and last), or kNone where there are
   // none.
   std::int32_t AgeToken(std::int64_t age_seconds) const;

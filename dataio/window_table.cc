@@ -71,7 +71,7 @@ struct WindowTable::Cutter {
     first = head.static_end;
     end = chain.size();
     // What follows the last target ([END]) is seen by no target.
-    while (end > first && !IsTargetKind(Kind(end - 1))) --end;
+    while (end > first && !IsTarget(vocabulary[chain.token(end - 1)])) --end;
     if (end == first) {
       ++table->account_.subjects_without_targets;
       return;
@@ -106,7 +106,7 @@ struct WindowTable::Cutter {
                   .end = narrow<std::int32_t>(stop),
                   .length = narrow<std::int32_t>(head_length + stop - context_begin)};
     for (std::int64_t i = begin; i < stop; ++i) {
-      const bool is_target = IsTargetKind(Kind(i));
+      const bool is_target = IsTarget(vocabulary[chain.token(i)]);
       window.num_targets += is_target ? 1 : 0;
       window.num_events += is_target && HasCode(i) ? 1 : 0;
     }
@@ -191,7 +191,7 @@ void WindowTable::AppendTo(std::int64_t index, const std::vector<float>& token_w
   const std::size_t origin = begin + static_cast<std::size_t>(HeadLength(index));
   for (std::int64_t i = window.fresh_begin; i < window.end; ++i) {
     const std::int32_t token = chain.token(i);
-    if (!IsTargetKind(vocabulary[token].kind)) continue;
+    if (!IsTarget(vocabulary[token])) continue;
     const std::size_t place = origin + static_cast<std::size_t>(i - window.context_begin) - 1;
     batch->target[place] = token;
     batch->weight[place] =

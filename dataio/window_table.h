@@ -2,7 +2,7 @@
 //
 // A window is a head and a slice of its chain:
 //   [BOS] [the subject's static tokens] [AGE at the slice's first token] | context | fresh tokens
-// Fresh tokens of target kind (IsTargetKind) are targets; the head and the context before them are
+// Fresh tokens of target kind (IsTarget) are targets; the head and the context before them are
 // only seen. The first token of a slice is predicted from the head's last. The fresh parts of a
 // chain's windows follow one another without gap or overlap, so that every target stands in exactly
 // one window. Cuts fall between events: the tokens of one event (gap, code, value) stay together.

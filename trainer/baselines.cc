@@ -53,11 +53,11 @@ SymbolSequence TokenSequence(const Vocabulary& vocabulary, const ChainView& chai
   for (std::int64_t i = 0; i < chain.size(); ++i) {
     const std::int32_t token = chain.token(i);
     if (token == vocabulary.end()) break;
-    const TokenKind kind = vocabulary[token].kind;
+    const bool is_target = IsTarget(vocabulary[token]);
     sequence.symbol.push_back(token);
-    sequence.is_target.push_back(IsTargetKind(kind) ? 1 : 0);
+    sequence.is_target.push_back(is_target ? 1 : 0);
     sequence.last.push_back(last);
-    if (chain.code[static_cast<std::size_t>(i)] != kNoCode && IsTargetKind(kind)) last = token;
+    if (chain.code[static_cast<std::size_t>(i)] != kNoCode && is_target) last = token;
   }
   return sequence;
 }
@@ -70,7 +70,7 @@ SymbolSequence CodeSequence(const Vocabulary& vocabulary, const CodeGroups& grou
     const std::int32_t token = chain.token(i);
     sequence.last.push_back(sequence.symbol.empty() ? -1 : sequence.symbol.back());
     sequence.symbol.push_back(groups.group_of_token[static_cast<std::size_t>(token)]);
-    sequence.is_target.push_back(IsTargetKind(vocabulary[token].kind) ? 1 : 0);
+    sequence.is_target.push_back(IsTarget(vocabulary[token]) ? 1 : 0);
   }
   return sequence;
 }
@@ -79,7 +79,7 @@ NgramModel FitTokenBaseline(const ChainStore& store) {
   const Vocabulary& vocabulary = store.vocabulary();
   const auto make = [&](const ChainView& chain) { return TokenSequence(vocabulary, chain); };
   const auto num_targets = static_cast<std::int32_t>(std::ranges::count_if(
-      vocabulary.tokens(), [](const TokenEntry& entry) { return IsTargetKind(entry.kind); }));
+      vocabulary.tokens(), [](const TokenEntry& entry) { return IsTarget(entry); }));
   return {vocabulary.size(), num_targets, ShareOf(store, false, make), ShareOf(store, true, make)};
 }
 

@@ -21,7 +21,7 @@ struct CodeGroups {
 };
 
 // A chain as n-gram models read it. Tokens: every token but [END] is a symbol, targets as in
-// IsTargetKind; copy-last repeats the token of the event before. Codes: one symbol for each event
+// IsTarget; copy-last repeats the token of the event before. Codes: one symbol for each event
 // (static ones are context only).
 SymbolSequence TokenSequence(const Vocabulary& vocabulary, const ChainView& chain);
 SymbolSequence CodeSequence(const Vocabulary& vocabulary, const CodeGroups& groups,

@@ -33,7 +33,7 @@ bool SplitHasTargets(const ChainStore& store, Split split) {
     if (store.split(subject) != split) continue;
     const ChainView chain = store.chain(subject);
     for (std::int64_t i = 0; i < chain.size(); ++i) {
-      if (IsTargetKind(vocabulary[chain.token(i)].kind)) return true;
+      if (IsTarget(vocabulary[chain.token(i)])) return true;
     }
   }
   return false;

@@ -43,7 +43,7 @@ bool ChainWalk::Next() {
     if (position_ == chain_.size()) {
       return false;
     }
-    if (IsTargetKind(vocabulary_[token()].kind)) {
+    if (IsTarget(vocabulary_[token()])) {
       begins_stamp_ = vocabulary_[token()].kind != TokenKind::kGap && time_us() > state_.now_us;
       return true;
     }

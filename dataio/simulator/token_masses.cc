@@ -102,7 +102,7 @@ void TokenMasses::Normalize(std::vector<double>* law) const {
   double sum = 0;
   for (std::int32_t t = 0; t < vocabulary_->size(); ++t) {
     double& mass = (*law)[static_cast<std::size_t>(t)];
-    mass = IsTargetKind((*vocabulary_)[t].kind) ? mass : 0;
+    mass = IsTarget((*vocabulary_)[t]) ? mass : 0;
     sum += mass;
   }
   for (double& mass : *law) {

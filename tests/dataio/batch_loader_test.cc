@@ -97,7 +97,7 @@ class BatchLoaderTest : public ::testing::Test {
     for (std::int64_t s = 0; s < store.num_subjects(); ++s) {
       const ChainView chain = store.chain(s);
       for (std::int64_t i = 0; chain.split == split && i < chain.size(); ++i) {
-        if (IsTargetKind(store.vocabulary()[chain.token(i)].kind)) {
+        if (IsTarget(store.vocabulary()[chain.token(i)])) {
           ++count[{chain.token(i), chain.time_us[static_cast<std::size_t>(i)]}];
         }
       }
@@ -389,7 +389,7 @@ TEST_F(BatchLoaderTest, EvaluationSeesEveryTargetOnceWithHalfTheContextBeforeIt)
       const ChainView chain = store.chain(s);
       for (std::int64_t i = 0; i < chain.size(); ++i) {
         const bool expected =
-            chain.split == Split::kHeldOut && IsTargetKind(store.vocabulary()[chain.token(i)].kind);
+            chain.split == Split::kHeldOut && IsTarget(store.vocabulary()[chain.token(i)]);
         EXPECT_EQ(found.contains({s, i}), expected);
         if (expected) {
           EXPECT_EQ((found[{s, i}]), 1);

@@ -23,7 +23,7 @@ TEST(EventBalanceTest, TheMeanOverTrainTargetsIsOne) {
     double sum = 0;
     double count = 0;
     for (std::int32_t i = 0; i < vocabulary.size(); ++i) {
-      if (!IsTargetKind(vocabulary[i].kind)) {
+      if (!IsTarget(vocabulary[i])) {
         EXPECT_EQ(weights[static_cast<std::size_t>(i)], 1.0F);
         continue;
       }

@@ -123,7 +123,7 @@ TEST_F(SimulatorOracleTest, EveryLawSumsToOne) {
   const ChainView chain = chains_.chain(LongChain());
   int laws = 0;
   for (std::int64_t i = 3; i < chain.size(); i += 3) {
-    if (IsTargetKind(chains_.vocabulary()[chain.token(i)].kind)) {
+    if (IsTarget(chains_.vocabulary()[chain.token(i)])) {
       oracle_.TokenLaw(chain, i, &law);
       double sum = 0;
       for (const double p : law) {
@@ -147,9 +147,10 @@ TEST_F(SimulatorOracleTest, NllOfSimulatedChainsIsTheExpectedEntropy) {
     oracle_.LogProbabilities(chain, &log_probability, &entropy);
     double of_chain = 0;
     for (std::size_t k = 0; k < log_probability.size(); ++k) {
-      const TokenKind kind = chains_.vocabulary()[chain.token(static_cast<std::int64_t>(k))].kind;
-      ASSERT_EQ(std::isnan(log_probability[k]), !IsTargetKind(kind));
-      if (IsTargetKind(kind)) {
+      const bool is_target =
+          IsTarget(chains_.vocabulary()[chain.token(static_cast<std::int64_t>(k))]);
+      ASSERT_EQ(std::isnan(log_probability[k]), !is_target);
+      if (is_target) {
         ASSERT_TRUE(std::isfinite(log_probability[k])) << "life " << i << " token " << k;
         of_chain += -log_probability[k] - entropy[k];
       }
