@@ -143,7 +143,7 @@ TEST(Faults, StoreFromAnotherVocabulary) {
   TinyWorld other(60);
   auto arguments = World().TrainArguments(name, {"schedule.steps=4"});
   arguments.push_back("data.store=" + other.store());
-  ExpectRefusal(RunProgram(arguments), {"data.store"});
+  ExpectRefusal(RunProgram(arguments), {other.store(), "vocabulary", "--vocabulary"});
 }
 
 TEST(Faults, ChangedSettingThatAffectsResultsIsNamed) {
