@@ -5,7 +5,7 @@
 
 #include "dataio/ingest/duration.h"
 #include "dataio/ingest/pattern.h"
-#include "dataio/yaml_reader.h"
+#include "dataio/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

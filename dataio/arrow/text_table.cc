@@ -12,7 +12,7 @@
 
 #include "dataio/arrow/event_columns.h"
 #include "dataio/chain_store.h"
-#include "dataio/yaml_reader.h"
+#include "dataio/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

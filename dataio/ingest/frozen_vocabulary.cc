@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/chain_store.h"
-#include "dataio/yaml_reader.h"
+#include "dataio/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -1,4 +1,4 @@
-#include "dataio/yaml_reader.h"
+#include "dataio/settings_reader.h"
 
 #include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>
