@@ -1,5 +1,5 @@
 // Reading YAML into plain structs with messages that help: file:line:column, the key, what was
-// found and expected, the nearest known key. The one file that knows yaml-cpp is yaml_reader.cc.
+// found and expected, the nearest known key. The one file that knows yaml-cpp is settings_reader_yaml.cc.
 // One thread at a time.
 #pragma once
 

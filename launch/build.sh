@@ -8,7 +8,11 @@ options=()
 while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
 (( $# > 0 )) && shift
 targets=("$@")
-command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+if command -v ccache >/dev/null; then
+  # Paths relative to this folder: another clone of the same sources finds what this one compiled.
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+fi
 begin=$(date +%s)
 log=$(mktemp)
 if ! cmake --preset "$preset" "${options[@]}" > "$log" 2>&1; then

@@ -13,7 +13,7 @@ pyarrow_version=26.0.1
 program_packages=(g++ cmake ninja-build pkg-config python3-venv libopenmpi-dev openmpi-bin libhdf5-dev
   libdnnl-dev libhwy-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
   libpcre2-dev)
-test_packages=(git libgtest-dev libgmock-dev libbenchmark-dev clang-14 clang-format-14 clang-tidy-14
+test_packages=(git ccache libgtest-dev libgmock-dev libbenchmark-dev clang-14 clang-format-14 clang-tidy-14
   libomp-14-dev libclang-rt-14-dev hdf5-tools)
 packages=("${program_packages[@]}")
 case "$want" in
