@@ -63,8 +63,6 @@ HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu {
 namespace HWY_NAMESPACE {
 
-constexpr float kLog2E = 1.44269504F;
-
 // delta[r] = a_r . b_r for `kRows` rows at once, each summed in the order in which ScoreTile sums:
 // where a row puts all its weight on one key, out is that key's value and (dP - delta) is exactly
 // 0.
@@ -87,12 +85,12 @@ HWY_INLINE void DotsOfRows(const T* a, std::int64_t a_stride, const T* b, std::i
 HWY_INLINE void SoftmaxBackwardRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT dscores,
                                    KeyRange range, float scale, float lse, float delta) {
   const F32 d;
-  const auto log2e = hn::Set(d, kLog2E), lse_v = hn::Set(d, lse);
+  const auto lse_v = hn::Set(d, lse);
   const auto scale_v = hn::Set(d, scale), delta_v = hn::Set(d, delta);
   for (std::int64_t k = range.begin; k < range.end; k += Lanes()) {
-    // Rounded as lse was, and subtracted before the change of base: large scores stay exact.
+    // Rounded as lse was, so that large scores stay exact.
     const auto exponent = hn::Sub(hn::Mul(hn::LoadU(d, scores + k), scale_v), lse_v);
-    const auto p = Exp2(d, hn::Mul(exponent, log2e));
+    const auto p = Exp(d, exponent);
     const auto dp = hn::Sub(hn::LoadU(d, dscores + k), delta_v);
     hn::StoreU(p, d, scores + k);
     hn::StoreU(hn::Mul(hn::Mul(p, scale_v), dp), d, dscores + k);

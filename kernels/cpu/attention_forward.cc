@@ -56,10 +56,8 @@ HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu {
 namespace HWY_NAMESPACE {
 
-constexpr float kLog2E = 1.44269504F;
-
-// Turns a row of scores into 2^(score * scale - max) and brings the row's running numbers up to
-// date. `scale` includes log2(e).
+// Turns a row of scores into e^((score - max) * scale) and brings the row's running numbers up to
+// date. Subtracting before scaling keeps large scores exact.
 HWY_INLINE void OnlineSoftmaxRow(float* HWY_RESTRICT scores, KeyRange range, float scale,
                                  float* HWY_RESTRICT out, std::int64_t columns, float& running_max,
                                  float& running_sum) {
@@ -70,20 +68,20 @@ HWY_INLINE void OnlineSoftmaxRow(float* HWY_RESTRICT scores, KeyRange range, flo
   }
   const float block_max = hn::GetLane(hn::MaxOfLanes(d, max_v));
   const float new_max = std::max(running_max, block_max);
-  // Nothing seen yet: any finite number will do, all probabilities are 2^-inf.
+  // Nothing seen yet: any finite number will do, all probabilities are e^-inf.
   const float shift = new_max == kMinusInfinity ? 0.0F : new_max;
   const auto scale_v = hn::Set(d, scale), shift_v = hn::Set(d, shift);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
   for (std::int64_t k = range.begin; k < range.end; k += 2 * Lanes()) {
-    const auto p0 = Exp2(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k), shift_v), scale_v));
-    const auto p1 = Exp2(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k + Lanes()), shift_v), scale_v));
+    const auto p0 = Exp(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k), shift_v), scale_v));
+    const auto p1 = Exp(d, hn::Mul(hn::Sub(hn::LoadU(d, scores + k + Lanes()), shift_v), scale_v));
     sum0 = hn::Add(sum0, p0);
     sum1 = hn::Add(sum1, p1);
     hn::StoreU(p0, d, scores + k);
     hn::StoreU(p1, d, scores + k + Lanes());
   }
   if (new_max > running_max) {
-    const float shrink = std::exp2((running_max - new_max) * scale);
+    const float shrink = std::exp((running_max - new_max) * scale);
     running_sum *= shrink;
     const auto shrink_v = hn::Set(d, shrink);
     for (std::int64_t h = 0; h < columns; h += Lanes()) {
@@ -158,7 +156,7 @@ class ForwardPiece {
     const auto* q = args_.q_TNH.As<T>() + row * args_.q_TNH.stride + query_head * head_size_;
     PackRows(q, args_.q_TNH.stride, mask_.num_rows, head_size_, b_.q, stride_);
     ScoreTile(mask_, b_.q, stride_, b_.panels, head_size_, b_.scores);
-    const float scale = args_.softmax_scale * kLog2E;
+    const float scale = args_.softmax_scale;
     const DropoutStream dropout(args_.dropout, plan_.document_id(item_.document), query_head);
     for (std::int64_t g = 0; g < mask_.num_groups; ++g) {
       const KeyRange range = mask_.group[g];

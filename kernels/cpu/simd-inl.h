@@ -60,16 +60,19 @@ HWY_INLINE void ConvertRow(const From* HWY_RESTRICT from, To* HWY_RESTRICT to, s
   for (; i < count; ++i) StoreOne(LoadOne(from + i), to + i);
 }
 
-// 2^x for x < 128, exactly 0 below -126 and for -inf; NaN stays NaN. On |f| <= 1/2 the polynomial
-// (interpolation at Chebyshev's nodes, 2^0 = 1 exactly) is off by less than 1e-8 relative.
-HWY_INLINE VF32 Exp2(F32 d, VF32 x) {
+// e^x for x < 88.7, exactly 1 at 0, exactly 0 below -87.33 and for -inf; NaN stays NaN. x = n ln 2
+// + f ln 2 with log2(e) in two pieces, so that f is right to its last place; the polynomial for 2^f
+// on |f| <= 1/2 (interpolation at Chebyshev's nodes) is off by less than 1e-8 relative.
+HWY_INLINE VF32 Exp(F32 d, VF32 x) {
   const hn::RebindToUnsigned<F32> du32;
-  const auto lowest = hn::Set(d, -126.0F);
+  const auto lowest = hn::Set(d, -87.33F);
+  const auto log2e = hn::Set(d, 1.44269502F), log2e_rest = hn::Set(d, 1.92596299e-8F);
   const auto clamped = hn::Max(lowest, x);  // in this order x86 lets a NaN through
   // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
   const auto shifter = hn::Set(d, 12582912.0F);
-  const auto shifted = hn::Add(clamped, shifter);
-  const auto f = hn::Sub(clamped, hn::Sub(shifted, shifter));
+  const auto shifted = hn::MulAdd(clamped, log2e, shifter);
+  const auto n = hn::Sub(shifted, shifter);
+  const auto f = hn::MulAdd(clamped, log2e_rest, hn::MulSub(clamped, log2e, n));
   auto p = hn::Set(d, 1.54531634e-4F);
   p = hn::MulAdd(p, f, hn::Set(d, 1.33908633e-3F));
   p = hn::MulAdd(p, f, hn::Set(d, 9.61808302e-3F));

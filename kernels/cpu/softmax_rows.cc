@@ -14,12 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu {
 namespace HWY_NAMESPACE {
 
-constexpr float kLog2E = 1.44269504F;
-
 // e^(x - max).
-HWY_INLINE VF32 ExpBelow(F32 d, VF32 x, VF32 max) {
-  return Exp2(d, hn::Mul(hn::Sub(x, max), hn::Set(d, kLog2E)));
-}
+HWY_INLINE VF32 ExpBelow(F32 d, VF32 x, VF32 max) { return Exp(d, hn::Sub(x, max)); }
 
 // The last, partial vector: what lies beyond the row is replaced by `filler`.
 HWY_INLINE VF32 LoadTail(F32 d, const float* x, std::int64_t count, float filler) {
