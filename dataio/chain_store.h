@@ -98,9 +98,9 @@ struct ChainHead {
 };
 ChainHead HeadOf(const Vocabulary& vocabulary, const ChainView& chain);
 
-// Whether a token in a chain's timed part is a target of the objective: kinds gap, code and value, and
-// [UNK], which is an event like any other. Never static facts or [END] (censoring: records without
-// death simply stop).
+// Whether a token in a chain's timed part is a target of the objective: kinds gap, code and value,
+// and [UNK], which is an event like any other. Never static facts or [END] (censoring: records
+// without death simply stop).
 inline bool IsTarget(const TokenEntry& entry) {
   return entry.kind == TokenKind::kGap || entry.kind == TokenKind::kCode ||
          entry.kind == TokenKind::kValue ||

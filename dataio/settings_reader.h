@@ -1,6 +1,6 @@
 // Reading YAML into plain structs with messages that help: file:line:column, the key, what was
-// found and expected, the nearest known key. The one file that knows yaml-cpp is settings_reader_yaml.cc.
-// One thread at a time.
+// found and expected, the nearest known key. The one file that knows yaml-cpp is
+// settings_reader_yaml.cc. One thread at a time.
 #pragma once
 
 #include <cstdint>

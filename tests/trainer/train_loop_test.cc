@@ -124,7 +124,8 @@ TEST_F(TrainLoopTest, LeavesEverythingThatTheContractNames) {
 TEST_F(TrainLoopTest, LearnsSomething) {
   TrainWith({"schedule.steps=60", "optimizer.learning_rate=0.01"});
   const auto lines = Metrics("run");
-  EXPECT_LT(lines.back()["nll_per_token"].get<double>(), 0.85 * lines.front()["loss"].get<double>());
+  EXPECT_LT(lines.back()["nll_per_token"].get<double>(),
+            0.85 * lines.front()["loss"].get<double>());
 }
 
 TEST_F(TrainLoopTest, AnInterruptedRunBecomesTheUninterruptedOne) {
