@@ -1,4 +1,4 @@
-// How events become tokens: the settings of `sequela ingest --config FILE` (docs/ingest.md),
+// How events become tokens: the settings of `sequela ingest --config FILE` (docs/records.md),
 // written whole into the store's manifest under "tokenization". All of them change results. Plain
 // data.
 #pragma once

@@ -14,7 +14,7 @@
 
 namespace sequela {
 
-// How subjects get their splits (docs/ingest.md, "Splits").
+// How subjects get their splits (docs/records.md).
 struct SplitRules {
   std::optional<std::unordered_map<std::int64_t, Split>> given;  // a file says
   bool use_folders = true;                                       // data/train/... says
