@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 #include <system_error>
 
 #include "kernels/base/errors.h"
@@ -88,13 +88,14 @@ void WriteFileAtomically(const fs::path& path, std::string_view text) {
 
 std::string ReadFile(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || fs::is_directory(path) || !(text << file.rdbuf() || file.eof())) {
-    const bool missing = !fs::exists(path);
+  if (!file || fs::is_directory(path)) {
     throw InputError("{}: {}", path.string(),
-                     missing ? "no such file" : "cannot be read as a file");
+                     fs::exists(path) ? "cannot be read as a file" : "no such file");
   }
-  return text.str();
+  // Not `stream << rdbuf()`: that counts an empty file as a failure.
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) throw InputError("{}: cannot be read", path.string());
+  return text;
 }
 
 PartialFolder::PartialFolder(fs::path final_folder)

@@ -29,7 +29,10 @@ void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; 
 class TransformersTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
-    if (std::getenv("SEQUELA_PYTHON") == nullptr) {
+    const char* python = std::getenv("SEQUELA_PYTHON");
+    const std::string probe =
+        fmt::format("'{}' -c 'import torch, transformers' 2>/dev/null", python ? python : "");
+    if (python == nullptr || std::system(probe.c_str()) != 0) {
       GTEST_SKIP() << "set SEQUELA_PYTHON to a Python with torch and transformers";
     }
   }

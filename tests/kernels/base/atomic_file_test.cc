@@ -71,6 +71,11 @@ TEST_F(AtomicFileTest, WritesAndReplaces) {
   EXPECT_EQ(Names(), std::vector<std::string>{"state.json"});
 }
 
+TEST_F(AtomicFileTest, AnEmptyFileReadsAsEmpty) {
+  WriteFileAtomically(folder_ / "empty", "");
+  EXPECT_EQ(ReadFile(folder_ / "empty"), "");
+}
+
 TEST_F(AtomicFileTest, AFullDiskLeavesTheOldFileAndNothingElse) {
   const fs::path path = folder_ / "state.json";
   WriteFileAtomically(path, "old");
