@@ -12,12 +12,9 @@
 namespace sequela {
 
 struct OracleReport {
-  // NLL in nats under the truth, and its expectation: the mean entropy of the laws that the same
-  // targets were drawn from.
   struct Kind {
     std::int64_t targets = 0;
-    double nll = 0;  // sums
-    double expected = 0;
+    double nll = 0;  // sum, in nats
   };
   struct Outcome {
     std::string code;
@@ -39,6 +36,8 @@ struct OracleReport {
   std::int64_t targets = 0;
   std::int64_t events = 0;  // targets that are events
   double years = 0;         // from each subject's first to last stamp
+  // Sums over targets, in nats: under the truth, and its expectation, the entropies of the laws
+  // that the targets were drawn from.
   double nll = 0;
   double expected = 0;
   double standard_error = 0;  // of nll - expected, over subjects

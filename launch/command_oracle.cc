@@ -17,19 +17,17 @@ struct OracleArguments {
 };
 
 void PrintLikelihood(const OracleReport& report) {
-  const auto row = [](std::string_view name, std::int64_t targets, double nll, double expected) {
-    const auto n = static_cast<double>(targets);
-    fmt::print("  {:<22}{:>12}{:>14.4f}{:>14.4f}\n", name, targets, nll / n, expected / n);
-  };
-  fmt::print("NLL of the truth, in nats\n  {:<22}{:>12}{:>14}{:>14}\n", "per token", "targets",
-             "found", "expected");
+  fmt::print("NLL of the truth, in nats\n  {:<22}{:>12}{:>14}{:>14}\n", "", "targets", "found",
+             "expected");
   for (std::size_t k = 0; k < report.by_kind.size(); ++k) {
     const OracleReport::Kind& kind = report.by_kind[k];
     if (kind.targets > 0) {
-      row(NameOf(static_cast<TokenKind>(k)), kind.targets, kind.nll, kind.expected);
+      fmt::print("  {:<22}{:>12}{:>14.4f}\n", NameOf(static_cast<TokenKind>(k)), kind.targets,
+                 kind.nll / static_cast<double>(kind.targets));
     }
   }
-  row("all", report.targets, report.nll, report.expected);
+  fmt::print("  {:<22}{:>12}{:>14.4f}{:>14.4f}\n", "per token", report.targets,
+             report.nll_per_token(), report.expected / static_cast<double>(report.targets));
   fmt::print("  {:<22}{:>12}{:>14.4f}{:>14.4f}\n", "per event", report.events,
              report.nll_per_event(), report.expected / static_cast<double>(report.events));
   fmt::print("  found - expected: {:+.2f} standard errors; entropy rate {:.2f} nats a year\n\n",

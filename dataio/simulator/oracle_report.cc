@@ -51,6 +51,7 @@ struct SubjectSums {
   std::vector<double> expected_events;  // [outcomes]
   std::vector<double> age_sex_excess;   // [outcomes]
   std::vector<std::int64_t> events;     // [outcomes]
+  double expected = 0;
   double years = 0;
 };
 
@@ -70,7 +71,7 @@ SubjectSums SumSubject(const ChainStore& store, const SimulatorOracle& oracle,
     auto& kind = sums.by_kind[static_cast<std::size_t>(store.vocabulary()[chain.token(i)].kind)];
     ++kind.targets;
     kind.nll -= log_probability[at];
-    kind.expected += entropy[at];
+    sums.expected += entropy[at];
     for (std::size_t c = 0; c < kContextLengths.size(); ++c) {
       sums.beyond[c] += i >= kContextLengths[c] ? 1 : 0;
     }
@@ -101,17 +102,16 @@ SubjectSums SumSubject(const ChainStore& store, const SimulatorOracle& oracle,
 }
 
 void AddSubject(const SubjectSums& sums, OracleReport* report) {
-  double difference = 0;
+  double difference = -sums.expected;
+  report->expected += sums.expected;
   for (std::size_t k = 0; k < sums.by_kind.size(); ++k) {
     const OracleReport::Kind& kind = sums.by_kind[k];
     report->by_kind[k].targets += kind.targets;
     report->by_kind[k].nll += kind.nll;
-    report->by_kind[k].expected += kind.expected;
     report->targets += kind.targets;
     report->events += static_cast<TokenKind>(k) != TokenKind::kGap ? kind.targets : 0;
     report->nll += kind.nll;
-    report->expected += kind.expected;
-    difference += kind.nll - kind.expected;
+    difference += kind.nll;
   }
   report->standard_error += difference * difference;
   report->years += sums.years;
@@ -241,9 +241,7 @@ std::string OracleReport::ToJson() const {
     if (by_kind[k].targets > 0) {
       const auto n = static_cast<double>(by_kind[k].targets);
       json["by_kind"][std::string(NameOf(static_cast<TokenKind>(k)))] = {
-          {"targets", by_kind[k].targets},
-          {"nll_per_token", by_kind[k].nll / n},
-          {"expected_nll_per_token", by_kind[k].expected / n}};
+          {"targets", by_kind[k].targets}, {"nll_per_token", by_kind[k].nll / n}};
     }
   }
   for (const Outcome& outcome : outcomes) {
