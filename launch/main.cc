@@ -32,9 +32,24 @@ struct Outcome {
   std::string message;
 };
 
+std::string VersionText() {
+#if defined(SEQUELA_WITH_ARROW)
+  const char* arrow = "yes";
+#else
+  const char* arrow = "no (no ingest, describe, simulate)";
+#endif
+#if defined(SEQUELA_WITH_MPI)
+  const char* mpi = "yes";
+#else
+  const char* mpi = "no (one process only)";
+#endif
+  return fmt::format("sequela {}\ncompiler  {}\nbackends  cpu\nArrow     {}\nMPI       {}",
+                     SEQUELA_VERSION, __VERSION__, arrow, mpi);
+}
+
 void AddCommands(CLI::App& program) {
   program.require_subcommand(1);
-  program.set_version_flag("--version", SEQUELA_VERSION);
+  program.set_version_flag("--version", VersionText());
   AddSimulateCommand(program);
   AddOracleCommand(program);
   AddIngestCommand(program);

@@ -49,11 +49,12 @@ CodeGroups::CodeGroups(const Vocabulary& vocabulary) {
 
 SymbolSequence TokenSequence(const Vocabulary& vocabulary, const ChainView& chain) {
   SymbolSequence sequence;
+  const std::int64_t timed_begin = HeadOf(vocabulary, chain).static_end;
   std::int32_t last = -1;
   for (std::int64_t i = 0; i < chain.size(); ++i) {
     const std::int32_t token = chain.token(i);
     if (token == vocabulary.end()) break;
-    const bool is_target = IsTarget(vocabulary[token]);
+    const bool is_target = i >= timed_begin && IsTarget(vocabulary[token]);
     sequence.symbol.push_back(token);
     sequence.is_target.push_back(is_target ? 1 : 0);
     sequence.last.push_back(last);
@@ -65,12 +66,13 @@ SymbolSequence TokenSequence(const Vocabulary& vocabulary, const ChainView& chai
 SymbolSequence CodeSequence(const Vocabulary& vocabulary, const CodeGroups& groups,
                             const ChainView& chain) {
   SymbolSequence sequence;
+  const std::int64_t timed_begin = HeadOf(vocabulary, chain).static_end;
   for (std::int64_t i = 0; i < chain.size(); ++i) {
     if (chain.code[static_cast<std::size_t>(i)] == kNoCode) continue;
     const std::int32_t token = chain.token(i);
     sequence.last.push_back(sequence.symbol.empty() ? -1 : sequence.symbol.back());
     sequence.symbol.push_back(groups.group_of_token[static_cast<std::size_t>(token)]);
-    sequence.is_target.push_back(IsTarget(vocabulary[token]) ? 1 : 0);
+    sequence.is_target.push_back(i >= timed_begin && IsTarget(vocabulary[token]) ? 1 : 0);
   }
   return sequence;
 }
@@ -88,8 +90,7 @@ NgramModel FitCodeBaseline(const ChainStore& store, const CodeGroups& groups) {
   const auto make = [&](const ChainView& chain) { return CodeSequence(vocabulary, groups, chain); };
   const auto num_targets = static_cast<std::int32_t>(
       std::ranges::count_if(groups.token_of_group, [&](std::int32_t token) {
-        const TokenKind kind = vocabulary[token].kind;
-        return kind == TokenKind::kCode || kind == TokenKind::kValue;
+        return IsTarget(vocabulary[token]) && vocabulary[token].kind != TokenKind::kGap;
       }));
   return {groups.num_groups(), num_targets, ShareOf(store, false, make),
           ShareOf(store, true, make)};

@@ -1,7 +1,10 @@
 #include "trainer/train_setup.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "kernels/base/errors.h"
@@ -73,6 +76,14 @@ TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World&
                        optimizer.clip_gradient_norm};
   options.zero_stage = narrow<int>(experiment.parallel.zero_stage);
   return options;
+}
+
+std::int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t total_pages = 0;
+  std::int64_t resident_pages = 0;
+  file >> total_pages >> resident_pages;
+  return file ? resident_pages * ::sysconf(_SC_PAGESIZE) : 0;
 }
 
 double TrainingFlops(const ModelConfig& config, double tokens, double attended_pairs) {

@@ -27,6 +27,9 @@ std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size);
 // Throws InputError where the experiment asks for a device that this build does not have.
 TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world);
 
+// Bytes of memory that this process holds now (Linux; 0 where it cannot be known).
+std::int64_t ResidentBytes();
+
 // Useful floating-point operations of forward and backward: 6 N a token, N the weights in matrix
 // products, and 12 L d for every pair of a token and one that it sees, itself included (L layers,
 // d = heads x head_dim).

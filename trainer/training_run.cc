@@ -289,8 +289,14 @@ void TrainingRun::Impl::DescribeRun() {
         "left out: {} subjects with static facts only, {} static tokens beyond a quarter window",
         account.subjects_without_targets, account.static_tokens_left_out);
   }
-  LogInfo("memory of each rank: {}",
-          PlanMemory(config, state_options, communicator.size()).ToString());
+  const MemoryPlan plan = PlanMemory(config, state_options, communicator.size());
+  LogInfo("memory of each rank: {}", plan.ToString());
+  // A checkpoint copies this rank's shard: master weights and both moments.
+  const std::int64_t held = ResidentBytes();
+  const std::int64_t copy = plan.optimizer_bytes + plan.weight_bytes / communicator.size();
+  LogInfo("peak of each rank: {:.0f} MiB, with {:.0f} held already and {:.0f} for checkpoints",
+          static_cast<double>(plan.total_bytes() + held + copy) / 0x1.0p20,
+          static_cast<double>(held) / 0x1.0p20, static_cast<double>(copy) / 0x1.0p20);
   LogInfo("{} steps of {} tokens; {} {}", total_steps, experiment.data.global_batch_tokens,
           checkpoint ? fmt::format("going on from step {} of", progress.step) : "a new run in",
           run.folder.string());
