@@ -350,6 +350,22 @@ class Ingester {
                        source.dump(), source_.simulation_json);
   }
 
+  void FindDrift() {
+    constexpr std::size_t kMost = 20;
+    double events = 0.0;
+    for (const std::int64_t count : read_.timed_events) events += static_cast<double>(count);
+    for (std::size_t i = 0; i < read_.codes.size(); ++i) {
+      const auto then = frozen_->train_shares.find(read_.codes[i]);
+      report_.drift.push_back({read_.codes[i],
+                               then == frozen_->train_shares.end() ? 0.0 : then->second,
+                               static_cast<double>(read_.timed_events[i]) / std::max(events, 1.0)});
+    }
+    std::stable_sort(report_.drift.begin(), report_.drift.end(), [](const auto& a, const auto& b) {
+      return std::abs(a.share_now - a.share_then) > std::abs(b.share_now - b.share_then);
+    });
+    report_.drift.resize(std::min(report_.drift.size(), kMost));
+  }
+
   void FinishReport() {
     report_.num_codes = static_cast<std::int64_t>(read_.codes.size());
     report_.vocabulary_size = vocabulary_.size();
@@ -369,6 +385,7 @@ class Ingester {
     for (std::size_t i = 0; i < rules_.size(); ++i) {
       if (rules_[i].is_date_only) report_.date_only_codes.push_back(read_.codes[i]);
     }
+    if (frozen_) FindDrift();
     report_.unused_columns = read_.unused_columns;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);

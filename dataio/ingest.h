@@ -68,7 +68,13 @@ struct IngestReport {
   std::vector<Line> notes;
   std::vector<std::string> date_only_codes;
   std::vector<std::string> unused_columns;
-  std::vector<std::string> drifted_codes;  // --vocabulary: codes of much mass that it does not know
+  // --vocabulary: codes whose share of the events differs most from its train split's, at most 20.
+  struct Drift {
+    std::string code;
+    double share_then = 0.0;  // 0: unknown there
+    double share_now = 0.0;
+  };
+  std::vector<Drift> drift;
 
   int shards = 0;
   std::int64_t store_bytes = 0;

@@ -102,6 +102,9 @@ void PrintJson(const IngestReport& r) {
                                  {"store_bytes", r.store_bytes},
                                  {"seconds", r.seconds},
                                  {"peak_memory_bytes", r.peak_memory_bytes}};
+  for (const auto& drift : r.drift) {
+    json["drift"][drift.code] = {{"then", drift.share_then}, {"now", drift.share_now}};
+  }
   const char* names[] = {"train", "tuning", "held_out"};
   for (int split = 0; split < 3; ++split) {
     json["splits"][names[split]] = {
@@ -166,6 +169,12 @@ void PrintTable(const IngestReport& r, const std::string& out) {
   PrintLines("Noted", r.notes);
   PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
   PrintNames("Columns that are not read", r.unused_columns);
+  if (!r.drift.empty())
+    fmt::print("\n{:<48}{:>14}{:>14}\n", "Codes that drifted most", "then", "now");
+  for (std::size_t i = 0; i < std::min<std::size_t>(r.drift.size(), 5); ++i) {
+    fmt::print("  {:<46}{:>12.3f} %{:>12.3f} %\n", r.drift[i].code.substr(0, 45),
+               100.0 * r.drift[i].share_then, 100.0 * r.drift[i].share_now);
+  }
   const double rate = static_cast<double>(r.total_events()) / std::max(r.seconds, 1e-9);
   fmt::print("\n{}: {} in {} shard{}; {:.1f} s, {} events/s, peak memory {}\n", out,
              FormatBytes(r.store_bytes), r.shards, r.shards == 1 ? "" : "s", r.seconds,

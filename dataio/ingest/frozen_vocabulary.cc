@@ -1,5 +1,6 @@
 #include "dataio/ingest/frozen_vocabulary.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "dataio/chain_store.h"
@@ -35,7 +36,11 @@ FrozenVocabulary LoadFrozenVocabulary(const fs::path& place) {
   frozen.vocabulary = store.vocabulary();
   const auto manifest = nlohmann::ordered_json::parse(store.manifest_json());
   frozen.settings = IngestSettingsFromJson(manifest.at("tokenization").dump());
+  double events = 0.0;
+  for (const CodeEntry& entry : store.codes()) events += static_cast<double>(entry.train_events);
   for (const CodeEntry& entry : store.codes()) {
+    frozen.train_shares[entry.code] =
+        static_cast<double>(entry.train_events) / std::max(events, 1.0);
     if (!entry.parent_codes.empty()) frozen.parents[entry.code] = entry.parent_codes;
   }
   return frozen;

@@ -15,6 +15,7 @@ struct FrozenVocabulary {
   Vocabulary vocabulary;
   IngestSettings settings;
   std::map<std::string, std::vector<std::string>> parents;  // parent codes as known there
+  std::map<std::string, double> train_shares;               // of all train events, by code
 };
 
 // `place`: a store's folder, or a run's (its experiment.yaml names the store). Throws InputError.

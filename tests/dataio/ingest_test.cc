@@ -234,6 +234,11 @@ TEST(IngestTest, AFrozenVocabularyFitsNothing) {
   EXPECT_EQ(store.vocabulary().hash(), ChainStore::Open(base).vocabulary().hash());
   EXPECT_THAT(TokensOf(store, 100), ElementsAre("LAB//Q2", "[UNK]", "[END]"));
   EXPECT_NEAR(next.report.unknown_fraction, 0.5, 1e-12);
+  ASSERT_EQ(next.report.drift.size(), 2U);
+  for (const IngestReport::Drift& drift : next.report.drift) {
+    EXPECT_EQ(drift.share_then, drift.code == "LAB" ? 1.0 : 0.0);
+    EXPECT_EQ(drift.share_now, 0.5);
+  }
 }
 
 TEST(IngestTest, KeptCodesHaveTokensHoweverRare) {
