@@ -40,7 +40,7 @@ struct CrossEntropyEvaluateArgs {
   ConstTensorView weight_VD;
   std::span<const std::int32_t> target;  // [T], in [0, V) or kNoTarget
   // Corrects for training with class weights w (records.md: such logits are off by ln w): softmax
-  // is taken over logits - log_class_weight for corrected_nll; rank is by the plain logits.
+  // is taken over logits - log_class_weight for corrected_nll, group_nll and rank.
   std::span<const float> log_class_weight;       // [V] or empty
   std::span<const std::int32_t> group_of_token;  // [V] or empty; any integers
   std::span<float> nll;                          // [T]; 0 where no target; required
@@ -48,9 +48,9 @@ struct CrossEntropyEvaluateArgs {
   std::span<float> group_nll;    // [T] or empty; -ln of the probability of the target's
                                  // whole group (corrected where log_class_weight is
                                  // given); needs group_of_token
-  std::span<std::int32_t> rank;  // [T] or empty; tokens with a larger logit than the
-                                 // target, equal ones of lower index too: 0 is best;
-                                 // -1 where no target
+  std::span<std::int32_t> rank;  // [T] or empty; tokens with a larger (corrected) logit
+                                 // than the target, equal ones of lower index too: 0 is
+                                 // best; -1 where no target
 };
 
 // Exec::workspace of CrossEntropyWorkspaceBytes suffices.

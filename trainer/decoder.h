@@ -48,7 +48,8 @@ struct TokenScores {
   std::vector<float> nll;            // [T] -ln p(target)
   std::vector<float> corrected_nll;  // [T] with p proportional to exp(logit - log_class_weight)
   std::vector<float> group_nll;      // [T] of the target's whole group, corrected where asked for
-  std::vector<std::int32_t> rank;    // [T] how many tokens are likelier than the target (0: top 1)
+  std::vector<std::int32_t> rank;    // [T] how many tokens are likelier than the target (0: top
+                                     // 1), corrected where asked for
 };
 
 // What evaluation may ask for beyond nll and rank. Empty: not asked for, and empty in the scores.

@@ -225,9 +225,6 @@ void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args
     chunks.ForEachRow([&](std::int64_t, std::size_t token, std::int32_t target, float* logits) {
       SumOfExps exps = RowSumOfExps(logits, vocabulary);
       args.nll[token] = static_cast<float>(NegativeLogProbability(exps, logits[target]));
-      if (!args.rank.empty()) {
-        args.rank[token] = narrow<std::int32_t>(RankOf(logits, vocabulary, target));
-      }
       if (corrects) {
         SubtractRow(args.log_class_weight.data(), logits, vocabulary);
         exps = RowSumOfExps(logits, vocabulary);
@@ -235,6 +232,9 @@ void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args
           args.corrected_nll[token] =
               static_cast<float>(NegativeLogProbability(exps, logits[target]));
         }
+      }
+      if (!args.rank.empty()) {
+        args.rank[token] = narrow<std::int32_t>(RankOf(logits, vocabulary, target));
       }
       if (args.group_nll.empty()) return;
       const std::int32_t group = args.group_of_token[static_cast<std::size_t>(target)];

@@ -195,7 +195,7 @@ TEST_F(CrossEntropyEvaluateTest, NegativeLogProbabilitiesAreTheTextbooks) {
   }
 }
 
-TEST_F(CrossEntropyEvaluateTest, RankCountsLargerLogitsAndEqualOnesBefore) {
+TEST_F(CrossEntropyEvaluateTest, RankCountsLargerCorrectedLogitsAndEqualOnesBefore) {
   int ties = 0;
   for (std::size_t t = 0; t < kTokens; ++t) {
     if (target_[t] == kNoTarget) {
@@ -203,11 +203,13 @@ TEST_F(CrossEntropyEvaluateTest, RankCountsLargerLogitsAndEqualOnesBefore) {
       continue;
     }
     const auto y = static_cast<std::size_t>(target_[t]);
-    const std::vector<double> logits = Logits(static_cast<std::int64_t>(t));
+    std::vector<double> logits = Logits(static_cast<std::int64_t>(t));
+    for (std::size_t v = 0; v < kVocabulary; ++v) logits[v] -= log_class_weight_[v];
     int rank = 0;
     for (std::size_t v = 0; v < kVocabulary; ++v) {
-      // Rows of the projection that are equal have exactly equal logits; others differ clearly.
-      const bool equal = v % 3 == 0 && y % 3 == 0;
+      // Equal rows of the projection with the same class weight have exactly equal logits; others
+      // differ clearly.
+      const bool equal = v % 3 == 0 && y % 3 == 0 && v % 9 == y % 9;
       ties += equal && v < y ? 1 : 0;
       rank += equal ? (v < y ? 1 : 0) : (logits[v] > logits[y] ? 1 : 0);
     }

@@ -89,10 +89,10 @@ class EvaluateTest : public ::testing::Test {
       if (batch.target[t] < 0) continue;
       const std::span<const float> row(logits.data() + t * V, V);
       const auto target = static_cast<std::size_t>(batch.target[t]);
+      const auto& weights = run.identity.target_weights;
       const auto probability = [&](bool corrected, auto&& chosen) {
         double part = 0.0, all = 0.0;
         for (std::size_t v = 0; v < V; ++v) {
-          const auto& weights = run.identity.target_weights;
           const double weight = corrected && !weights.empty() ? weights[v] : 1.0;
           const double e = std::exp(static_cast<double>(row[v])) / weight;
           all += e;
@@ -108,7 +108,11 @@ class EvaluateTest : public ::testing::Test {
       truth.targets += 1;
       truth.kind_nll[entry.kind] += corrected;
       truth.kind_targets[entry.kind] += 1;
-      const auto better = std::ranges::count_if(row, [&](float x) { return x > row[target]; });
+      const auto score = [&](std::size_t v) {
+        return static_cast<double>(row[v]) - (weights.empty() ? 0.0 : std::log(weights[v]));
+      };
+      int better = 0;
+      for (std::size_t v = 0; v < V; ++v) better += score(v) > score(target) ? 1 : 0;
       truth.top1 += better < 1 ? 1 : 0;
       truth.top5 += better < 5 ? 1 : 0;
       const std::uint32_t code = chain.code[static_cast<std::size_t>(place)];
