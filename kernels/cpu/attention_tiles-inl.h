@@ -1,5 +1,5 @@
-// The parts that attention forward and backward share: packing, small matrix products out of
-// registers, masks. Included once per Highway target.
+// The parts that attention forward and backward share: packing, products of tiles, masks. Included
+// once per Highway target.
 //
 // A tile is rows x keys. Rows go in groups of kGroupRows (registers hold a group times two
 // vectors), keys in panels of two vectors. Whether a tile's (group, panel) is computed at all is
@@ -18,92 +18,14 @@
 #include "kernels/attention.h"
 #include "kernels/base/philox.h"
 #include "kernels/cpu/attention_layout.h"
+#include "kernels/cpu/micro_product-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu {
 namespace HWY_NAMESPACE {
 
-// 2 * kGroupRows sums, two vectors of B and one broadcast fill the 16 or 32 registers.
-#if HWY_TARGET <= HWY_AVX3
-constexpr int kGroupRows = 12;
-#else
-constexpr int kGroupRows = 6;
-#endif
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-HWY_INLINE std::int64_t Lanes() { return static_cast<std::int64_t>(hn::Lanes(F32())); }
-HWY_INLINE std::int64_t PanelKeys() { return 2 * Lanes(); }
-
-// ---- Register-blocked products: C [R, kVectors * lanes] = (or +=) sum_k a(r, k) b(k, :) ----
-
-// The sums of R rows. A recursive struct rather than an array: compilers keep it in registers.
-template <int R, int kVectors>
-struct Sums {
-  VF32 v0, v1;
-  Sums<R - 1, kVectors> next;
-
-  HWY_INLINE void Start(F32 d, const float* c, std::int64_t ldc, bool accumulate) {
-    v0 = accumulate ? hn::LoadU(d, c) : hn::Zero(d);
-    if constexpr (kVectors == 2) v1 = accumulate ? hn::LoadU(d, c + Lanes()) : hn::Zero(d);
-    next.Start(d, c + ldc, ldc, accumulate);
-  }
-  HWY_INLINE void Add(F32 d, const float* a, std::int64_t row_stride, VF32 b0, VF32 b1) {
-    const auto factor = hn::Set(d, *a);
-    v0 = hn::MulAdd(factor, b0, v0);
-    if constexpr (kVectors == 2) v1 = hn::MulAdd(factor, b1, v1);
-    next.Add(d, a + row_stride, row_stride, b0, b1);
-  }
-  HWY_INLINE void Finish(F32 d, float* c, std::int64_t ldc) const {
-    hn::StoreU(v0, d, c);
-    if constexpr (kVectors == 2) hn::StoreU(v1, d, c + Lanes());
-    next.Finish(d, c + ldc, ldc);
-  }
-};
-template <int kVectors>
-struct Sums<0, kVectors> {
-  HWY_INLINE void Start(F32, const float*, std::int64_t, bool) {}
-  HWY_INLINE void Add(F32, const float*, std::int64_t, VF32, VF32) {}
-  HWY_INLINE void Finish(F32, float*, std::int64_t) const {}
-};
-
-// a(r, k) lies at a[r * row_stride + k * depth_stride]; one of the two strides is 1.
-struct Operand {
-  const float* data;
-  std::int64_t stride;
-};
-
-template <int R, int kVectors, bool kTransposedA>
-HWY_NOINLINE void MicroProduct(Operand a, Operand b, std::int64_t depth, float* HWY_RESTRICT c,
-                               std::int64_t ldc, bool accumulate) {
-  const F32 d;
-  Sums<R, kVectors> sums;
-  sums.Start(d, c, ldc, accumulate);
-  const float* HWY_RESTRICT pa = a.data;
-  const float* HWY_RESTRICT pb = b.data;
-  const std::int64_t row_stride = kTransposedA ? 1 : a.stride;
-  const std::int64_t depth_stride = kTransposedA ? a.stride : 1;
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const auto b0 = hn::LoadU(d, pb);
-    const auto b1 = kVectors == 2 ? hn::LoadU(d, pb + Lanes()) : b0;
-    sums.Add(d, pa, row_stride, b0, b1);
-    pa += depth_stride;
-    pb += b.stride;
-  }
-  sums.Finish(d, c, ldc);
-}
-
-template <int kVectors, bool kTransposedA, int R = kGroupRows>
-HWY_INLINE void ProductOfRows(std::int64_t rows, Operand a, Operand b, std::int64_t depth, float* c,
-                              std::int64_t ldc, bool accumulate) {
-  if constexpr (R > 0) {
-    if (rows == R) {
-      MicroProduct<R, kVectors, kTransposedA>(a, b, depth, c, ldc, accumulate);
-    } else {
-      ProductOfRows<kVectors, kTransposedA, R - 1>(rows, a, b, depth, c, ldc, accumulate);
-    }
-  }
-}
 
 // C [rows, columns] += ..., columns a multiple of the lanes, rows at most kGroupRows.
 template <bool kTransposedA>

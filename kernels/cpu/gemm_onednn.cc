@@ -145,9 +145,9 @@ bool TileMatmulHasNativeBf16() {
   return native;
 }
 
-bool TileMatmulLikesSmallTiles() {
-  static const bool likes = HasIsa(dnnl::cpu_isa::avx512_core);
-  return likes;
+bool TileMatmulHasAvx512() {
+  static const bool has = HasIsa(dnnl::cpu_isa::avx512_core);
+  return has;
 }
 
 }  // namespace sequela::cpu

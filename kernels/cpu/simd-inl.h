@@ -21,11 +21,16 @@ namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::ScalableTag<float>;
 using VF32 = hn::Vec<F32>;
 
-HWY_INLINE VF32 LoadFloats(F32 d, const float* from) { return hn::LoadU(d, from); }
+// D: a Highway tag of floats.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
 
-HWY_INLINE VF32 LoadFloats(F32 d, const bf16* from) {
-  const hn::RebindToUnsigned<F32> du32;
-  const hn::Rebind<std::uint16_t, F32> du16;
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const bf16* from) {
+  const hn::RebindToUnsigned<D> du32;
+  const hn::Rebind<std::uint16_t, D> du16;
   const auto bits = hn::LoadU(du16, reinterpret_cast<const std::uint16_t*>(from));
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du32, bits)));
 }

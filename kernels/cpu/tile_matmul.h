@@ -1,4 +1,4 @@
-// One tile of a matrix product on one thread: what gemm.cc cuts its work into. Implemented by
+// One tile of a matrix product on one thread: what gemm_tiles.cc cuts its work into. Implemented by
 // oneDNN (gemm_onednn.cc, the only file that knows that library).
 #pragma once
 
@@ -35,7 +35,7 @@ void RunTileMatmul(const TileMatmul& matmul, const void* a, const void* b, void*
 // Whether bf16 tiles run on bf16 instructions; FindTileMatmul takes bf16 only then.
 bool TileMatmulHasNativeBf16();
 
-// Whether small tiles lose nothing here.
-bool TileMatmulLikesSmallTiles();
+// Whether fp32 tiles run on AVX-512, where small ones lose nothing.
+bool TileMatmulHasAvx512();
 
 }  // namespace sequela::cpu

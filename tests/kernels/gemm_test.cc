@@ -5,8 +5,12 @@
 
 #include <cmath>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
+#include "kernels/cpu/gemm_packed.h"
+#include "kernels/cpu/gemm_tiles.h"
 #include "tests/reference/gemm.h"
 #include "tests/testing/poison.h"
 #include "tests/testing/tolerance.h"
@@ -21,10 +25,15 @@ using testing::RandomMatrix;
 using testing::Rounded;
 using testing::WithinTheRule;
 
+// Gemm chooses by machine; each way is tested on every machine that can go it.
+enum class Way { kChosen, kPacked, kTiles };
+
 struct Product {
   std::int64_t m, n, k;
   bool transpose_a = false, transpose_b = false, accumulate = false;
   DType type = DType::kFloat32, out = DType::kFloat32;
+
+  bool empty() const { return m == 0 || n == 0 || k == 0; }
 
   friend void PrintTo(const Product& p, std::ostream* os) {
     *os << p.m << "x" << p.n << "x" << p.k << (p.transpose_a ? " A^T" : "")
@@ -34,7 +43,7 @@ struct Product {
   }
 };
 
-class GemmTest : public ::testing::TestWithParam<Product> {
+class GemmTest : public ::testing::TestWithParam<std::tuple<Product, Way>> {
  protected:
   static constexpr testing::Layout kOdd = {.gap = 3, .offset = 1};
 
@@ -43,6 +52,13 @@ class GemmTest : public ::testing::TestWithParam<Product> {
            kOdd),
         b_(p_.type, RandomMatrix(p_.transpose_b ? p_.n : p_.k, p_.transpose_b ? p_.k : p_.n, 2),
            kOdd) {}
+
+  void SetUp() override {
+    if (way_ != Way::kChosen && p_.empty()) GTEST_SKIP() << "Gemm itself answers";
+    if (way_ == Way::kTiles && p_.type == DType::kBFloat16 && !GemmHasNativeBf16({})) {
+      GTEST_SKIP() << "needs bf16 instructions";
+    }
+  }
 
   // C before the product: numbers where it adds, else poison.
   PoisonedMatrix Target() {
@@ -58,10 +74,16 @@ class GemmTest : public ::testing::TestWithParam<Product> {
                         .transpose_a = p_.transpose_a,
                         .transpose_b = p_.transpose_b,
                         .accumulate = p_.accumulate};
-    PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+    const auto [multiply, workspace_bytes] = Functions();
+    PoisonedWorkspace workspace(workspace_bytes(exec, args));
     exec.workspace = workspace.span();
-    Gemm(exec, args);
+    multiply(exec, args);
     return c;
+  }
+  std::pair<decltype(&Gemm), decltype(&GemmWorkspaceBytes)> Functions() const {
+    if (way_ == Way::kPacked) return {&cpu::GemmPacked, &cpu::GemmPackedWorkspaceBytes};
+    if (way_ == Way::kTiles) return {&cpu::GemmTiles, &cpu::GemmTilesWorkspaceBytes};
+    return {&Gemm, &GemmWorkspaceBytes};
   }
   template <typename Real>
   Matrix<Real> Textbook() {
@@ -71,7 +93,8 @@ class GemmTest : public ::testing::TestWithParam<Product> {
                                  p_.transpose_b ? reference::Transposed(b) : b);
   }
 
-  Product p_ = GetParam();
+  Product p_ = std::get<0>(GetParam());
+  Way way_ = std::get<1>(GetParam());
   PoisonedMatrix a_, b_;
 };
 
@@ -93,18 +116,49 @@ constexpr DType kFp32 = DType::kFloat32;
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, GemmTest,
-    ::testing::Values(
-        Product{1, 1, 1}, Product{5, 3, 0}, Product{0, 8, 8}, Product{63, 65, 17, false, true},
-        Product{64, 96, 32, false, true}, Product{65, 96, 32, false, true},
-        Product{300, 123, 40, false, true}, Product{700, 130, 64},
-        Product{130, 60, 50, false, true, true}, Product{64, 64, 4096, true, false, true},
-        Product{96, 200, 1100, true, false, true}, Product{40, 30, 63, true, false, false},
-        Product{0, 30, 63, true, false, true}, Product{20, 30, 0, true, false, true},
-        Product{70, 1500, 24, false, true}, Product{300, 123, 40, false, true, false, kBf16, kFp32},
-        Product{300, 123, 40, false, true, false, kBf16, kBf16},
-        Product{131, 70, 1100, false, false, false, kBf16, kBf16},
-        Product{64, 64, 4096, true, false, true, kBf16, kFp32},
-        Product{96, 200, 1101, true, false, true, kBf16, kFp32}));
+    ::testing::Combine(
+        ::testing::Values(Product{1, 1, 1}, Product{5, 3, 0}, Product{0, 8, 8},
+                          Product{63, 65, 17, false, true}, Product{64, 96, 32, false, true},
+                          Product{65, 96, 32, false, true}, Product{300, 123, 40, false, true},
+                          Product{700, 130, 64}, Product{130, 60, 50, false, true, true},
+                          Product{64, 64, 4096, true, false, true},
+                          Product{96, 200, 1100, true, false, true},
+                          Product{40, 30, 63, true, false, false},
+                          Product{0, 30, 63, true, false, true},
+                          Product{20, 30, 0, true, false, true}, Product{70, 1500, 24, false, true},
+                          Product{300, 123, 40, false, true, false, kBf16, kFp32},
+                          Product{300, 123, 40, false, true, false, kBf16, kBf16},
+                          Product{131, 70, 1100, false, false, false, kBf16, kBf16},
+                          Product{64, 64, 4096, true, false, true, kBf16, kFp32},
+                          Product{96, 200, 1101, true, false, true, kBf16, kFp32},
+                          // More than one piece, block and part of K of the packed way.
+                          Product{970, 40, 260, false, true}, Product{50, 530, 270},
+                          Product{250, 520, 520, true, false, true},
+                          Product{500, 70, 600, false, true, false, kBf16, kBf16}),
+        ::testing::Values(Way::kChosen, Way::kPacked, Way::kTiles)));
+
+// Packed, a number is one chain of sums over K: neither the rest of the shape nor the piece that it
+// lies in matters.
+TEST(GemmPackedTest, MoreRowsAndColumnsChangeNoBit) {
+  const Matrix<double> x = RandomMatrix(700, 300, 1), w = RandomMatrix(600, 300, 2);
+  PoisonedMatrix a(DType::kFloat32, x), b(DType::kFloat32, w);
+  const auto product = [&](std::int64_t m, std::int64_t n) {
+    PoisonedMatrix c(DType::kFloat32, m, n);
+    Exec exec{.num_threads = 2};
+    const GemmArgs args{.a = a.view().RowRange(0, m),
+                        .b = b.view().RowRange(0, n),
+                        .c = c.view(),
+                        .transpose_b = true};
+    PoisonedWorkspace workspace(cpu::GemmPackedWorkspaceBytes(exec, args));
+    exec.workspace = workspace.span();
+    cpu::GemmPacked(exec, args);
+    return c.values();
+  };
+  const auto all = product(700, 600), some = product(5, 37);
+  for (std::int64_t r = 0; r < 5; ++r) {
+    for (std::int64_t j = 0; j < 37; ++j) EXPECT_EQ(some(r, j), all(r, j)) << r << ", " << j;
+  }
+}
 
 // A stream of tokens multiplies row by row: a NaN in one row stays there.
 TEST(GemmRowsTest, ARowDoesNotDependOnAnother) {
