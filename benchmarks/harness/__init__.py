@@ -1,0 +1,1 @@
+"""The benchmarks' harness: runs programs, pairs them with peers, writes results."""

@@ -1,0 +1,1 @@
+"""One module a part. Each has TITLE and run(settings, report)."""
