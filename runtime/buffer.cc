@@ -37,6 +37,10 @@ Buffer::Buffer(std::int64_t size_bytes, bool huge_pages) : size_bytes_(size_byte
   }
 }
 
+std::int64_t Buffer::FootprintBytes(std::int64_t size_bytes) {
+  return size_bytes < kHugePageBytes ? size_bytes : RoundUp(size_bytes, kHugePageBytes);
+}
+
 Buffer::~Buffer() {
   if (mapping_ != nullptr) ::munmap(mapping_, static_cast<std::size_t>(mapped_bytes_));
 }

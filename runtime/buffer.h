@@ -23,6 +23,10 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
+  // The memory that a buffer of this size takes once all of it was touched, where the machine gives
+  // huge pages.
+  static std::int64_t FootprintBytes(std::int64_t size_bytes);
+
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
   std::int64_t size_bytes() const { return size_bytes_; }

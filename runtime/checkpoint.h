@@ -23,12 +23,13 @@
 
 namespace sequela {
 
+inline constexpr std::int64_t kModelFileBytes = std::int64_t{4} << 30;
+
 struct CheckpointOptions {
   std::filesystem::path folder;  // RUN/checkpoints; made where it is missing
   std::int64_t keep_last = 2;    // at least 1
   std::int64_t keep_every = 0;   // also keep steps that are multiples of this; 0: none
-  std::int64_t model_file_bytes = std::int64_t{4}
-                                  << 30;  // larger models: several files with an index
+  std::int64_t model_file_bytes = kModelFileBytes;  // larger models: several files with an index
 };
 
 // What the trainer adds. The same on every rank (rank 0's is written).
@@ -77,6 +78,12 @@ class CheckpointWriter {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What snapshot_bytes() will be on this rank, before anything is allocated. `plan` decides the
+// shards.
+std::int64_t PlanSnapshotBytes(const ParameterTable& table, DType compute_dtype,
+                               const BucketPlan& plan, int rank, int world_size,
+                               std::int64_t model_file_bytes = kModelFileBytes);
 
 // A whole checkpoint: state.json present and right, files of the listed sizes and CRCs.
 struct FoundCheckpoint {

@@ -66,6 +66,9 @@ class Communicator {
                                      std::span<const std::int64_t> offsets) = 0;
   virtual CommRequest StartBarrier() = 0;
 
+  // The most memory that summing operations of `bytes` each take while `count` of them wait.
+  virtual std::int64_t SumScratchBytes(std::int64_t bytes, std::int64_t count) const = 0;
+
   // Moves what is under way; never waits.
   virtual void Poll() = 0;
   // Polls; true when the operation is finished.

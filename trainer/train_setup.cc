@@ -1,17 +1,11 @@
 #include "trainer/train_setup.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <thread>
 
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
-#include "kernels/gemm.h"
-#include "runtime/buffer.h"
-#include "runtime/step_timer.h"
 
 namespace sequela {
 
@@ -76,41 +70,6 @@ TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World&
                        optimizer.clip_gradient_norm};
   options.zero_stage = narrow<int>(experiment.parallel.zero_stage);
   return options;
-}
-
-std::int64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  std::int64_t total_pages = 0;
-  std::int64_t resident_pages = 0;
-  file >> total_pages >> resident_pages;
-  return file ? resident_pages * ::sysconf(_SC_PAGESIZE) : 0;
-}
-
-double TrainingFlops(const ModelConfig& config, double tokens, double attended_pairs) {
-  return 6.0 * static_cast<double>(CountMatmulParameters(config)) * tokens +
-         12.0 * config.num_hidden_layers * config.q_size() * attended_pairs;
-}
-
-double MeasureMatrixRate(const Exec& exec, DType dtype) {
-  constexpr std::int64_t kSize = 512;
-  const std::int64_t matrix_bytes = kSize * kSize * SizeOf(DType::kFloat32);
-  Buffer a(matrix_bytes), b(matrix_bytes), c(matrix_bytes);
-  GemmArgs args;
-  args.a = ConstTensorView(a.data(), dtype, kSize, kSize);
-  args.b = ConstTensorView(b.data(), dtype, kSize, kSize);
-  args.c = TensorView(c.data(), DType::kFloat32, kSize, kSize);
-  args.transpose_b = true;
-  Buffer workspace(GemmWorkspaceBytes(exec, args));
-  Exec own = exec;
-  own.workspace = workspace.bytes();
-  Gemm(own, args);
-  double best_seconds = 1e9;
-  for (const Stopwatch total; total.Seconds() < 0.05;) {
-    const Stopwatch watch;
-    Gemm(own, args);
-    best_seconds = std::min(best_seconds, watch.Seconds());
-  }
-  return 2.0 * kSize * kSize * kSize / best_seconds;
 }
 
 }  // namespace sequela

@@ -21,25 +21,11 @@ struct TrainStateOptions {
   int zero_stage = 1;  // 0 or 1
 };
 
-// Bytes that training holds on one rank, known before anything is allocated.
-struct MemoryPlan {
-  std::int64_t parameters = 0;    // elements, tied ones once
-  std::int64_t weight_bytes = 0;  // compute dtype, and fp32 copies of vectors
-  std::int64_t gradient_bytes = 0;
-  std::int64_t optimizer_bytes = 0;   // this rank's share of m, v and the fp32 master
-  std::int64_t activation_bytes = 0;  // the arena: activations and the operations' workspace
-  std::int64_t total_bytes() const {
-    return weight_bytes + gradient_bytes + optimizer_bytes + activation_bytes;
-  }
-  std::string ToString() const;  // one line for people
-};
-MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size);
-
 // One thread at a time: the training thread.
 class TrainState {
  public:
-  // Allocates what PlanMemory says. Weights are zeros until Initialize, LoadModel or
-  // RestoreCheckpoint (runtime/checkpoint.h). Borrows `communicator`.
+  // Allocates what PlanMemory says (trainer/memory_plan.h). Weights are zeros until Initialize,
+  // LoadModel or RestoreCheckpoint (runtime/checkpoint.h). Borrows `communicator`.
   TrainState(const ModelConfig& config, const TrainStateOptions& options,
              Communicator& communicator);
   TrainState(const TrainState&) = delete;

@@ -9,11 +9,13 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
+#include "runtime/checkpoint.h"
 
 namespace sequela {
 namespace {
 
 constexpr std::int64_t kFloatBytes = sizeof(float);
+constexpr std::int64_t kTensorAlignment = 64;  // in the copy
 
 std::int64_t StoredBytes(const ParameterPiece& piece, DType compute_dtype) {
   return piece.size() * SizeOf(StoredDType(piece, compute_dtype));
@@ -75,6 +77,32 @@ std::string CheckpointFiles::Index(const ParameterTable& table, DType compute_dt
   return index.dump(1) + "\n";
 }
 
+TileRun WrittenPart(const BucketPlan& plan, TileRun run, int rank, int world_size) {
+  if (plan.num_shards() > 1 || world_size == 1) return run;
+  const std::int64_t tiles = run.size() / kTileElements;
+  return {run.begin + tiles * rank / world_size * kTileElements,
+          run.begin + tiles * (rank + 1) / world_size * kTileElements};
+}
+
+std::int64_t PlanSnapshotBytes(const ParameterTable& table, DType compute_dtype,
+                               const BucketPlan& plan, int rank, int world_size,
+                               std::int64_t model_file_bytes) {
+  std::int64_t elements = 0;
+  for (const TileRun& run : plan.ShardRuns(plan.num_shards() == 1 ? 0 : rank)) {
+    elements += WrittenPart(plan, run, rank, world_size).size();
+  }
+  const std::int64_t states = compute_dtype == DType::kFloat32 ? 2 : 3;  // m, v, master
+  std::int64_t bytes = states * RoundUp(elements * kFloatBytes, kTensorAlignment);
+  const CheckpointFiles files(table, compute_dtype, world_size, model_file_bytes);
+  for (const CheckpointFiles::ModelFile& file : files.model_files()) {
+    if (file.writer != rank) continue;
+    for (const int piece : file.pieces) {
+      bytes += RoundUp(StoredBytes(table.piece(piece), compute_dtype), kTensorAlignment);
+    }
+  }
+  return bytes;
+}
+
 Snapshot::Snapshot(ShardedOptimizer& optimizer, const CheckpointFiles& files, int rank,
                    int world_size)
     : rank_(rank), world_size_(world_size) {
@@ -89,18 +117,11 @@ void Snapshot::PlanOptimizerFile(ShardedOptimizer& optimizer) {
   // [begin in the shard's buffers, elements] of what this rank writes.
   std::vector<std::pair<std::int64_t, std::int64_t>> parts;
   std::int64_t local = 0;
-  for (TileRun run : optimizer.runs()) {
-    if (optimizer.plan().num_shards() == 1) {
-      // ZeRO 0: every rank holds everything, and each writes an even part of it.
-      const std::int64_t tiles = run.size() / kTileElements;
-      const std::int64_t begin = tiles * rank_ / world_size_ * kTileElements;
-      const std::int64_t end = tiles * (rank_ + 1) / world_size_ * kTileElements;
-      run = {run.begin + begin, run.begin + end};
-      local += begin;
-    }
-    parts.emplace_back(local, run.size());
-    runs_.push_back(run.begin);
-    runs_.push_back(run.end);
+  for (const TileRun& run : optimizer.runs()) {
+    const TileRun part = WrittenPart(optimizer.plan(), run, rank_, world_size_);
+    parts.emplace_back(local + part.begin - run.begin, part.size());
+    runs_.push_back(part.begin);
+    runs_.push_back(part.end);
     local += run.size();
   }
   const auto add = [&](const char* name, std::span<const float> values) {
@@ -141,7 +162,7 @@ void Snapshot::PlanModelFile(ShardedOptimizer& optimizer,
 void Snapshot::AddTensor(File& file, Tensor tensor) {
   for (const Source& source : tensor.sources) tensor.size_bytes += source.size_bytes;
   tensor.place = size_bytes_;
-  size_bytes_ += RoundUp(tensor.size_bytes, 64);
+  size_bytes_ += RoundUp(tensor.size_bytes, kTensorAlignment);
   file.tensors.push_back(std::move(tensor));
 }
 

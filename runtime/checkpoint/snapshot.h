@@ -42,6 +42,10 @@ std::string OptimizerFileName(int rank, int world_size);
 // fp32.
 DType StoredDType(const ParameterPiece& piece, DType compute_dtype);
 
+// The run of a shard that this rank writes: all of it, or, where every rank holds everything, an
+// even part.
+TileRun WrittenPart(const BucketPlan& plan, TileRun run, int rank, int world_size);
+
 // One thread at a time; Take and Write never at once.
 class Snapshot {
  public:

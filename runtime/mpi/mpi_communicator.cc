@@ -173,6 +173,11 @@ CommRequest MpiCommunicator::StartAllGather(std::span<std::byte> bytes,
 
 CommRequest MpiCommunicator::StartBarrier() { return Enqueue(MakeBarrier(NextPlace())); }
 
+// A sum receives this rank's share from every other rank.
+std::int64_t MpiCommunicator::SumScratchBytes(std::int64_t bytes, std::int64_t count) const {
+  return size_ == 1 ? 0 : bytes * std::min(count, static_cast<std::int64_t>(kMaxActive));
+}
+
 std::unique_ptr<Communicator> MpiCommunicator::Duplicate(std::string name) {
   auto copy = std::make_unique<MpiCommunicator>(comm_, std::move(name), board_);
   copy->SetDeadline(deadline_seconds_);

@@ -36,6 +36,7 @@ class MpiCommunicator : public Communicator {
                              std::span<const std::int64_t> offsets) override;
   CommRequest StartBarrier() override;
 
+  std::int64_t SumScratchBytes(std::int64_t bytes, std::int64_t count) const override;
   void Poll() override;
   bool Done(CommRequest request) override;
   void Wait(CommRequest request) override;

@@ -102,6 +102,20 @@ INSTANTIATE_TEST_SUITE_P(Levels, RestoreTest,
                                            Case{1, 1, DType::kBFloat16},
                                            Case{1, 0, DType::kBFloat16}));
 
+TEST(CheckpointRanksTest, TheCopyIsAsLargeAsPlanned) {
+  const SharedFolder folder;
+  for (const int zero_stage : {0, 1}) {
+    for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+      ToyTraining training(Ranks(), zero_stage, dtype);
+      const CheckpointWriter writer(training.optimizer, Ranks(),
+                                    {.folder = folder / "c", .model_file_bytes = 9000});
+      EXPECT_EQ(writer.snapshot_bytes(),
+                PlanSnapshotBytes(training.table, dtype, training.buckets.plan(), Ranks().rank(),
+                                  Ranks().size(), 9000));
+    }
+  }
+}
+
 TEST(CheckpointRanksTest, SavesInARowKeepTheNewest) {
   const SharedFolder folder;
   ToyTraining training(Ranks(), 1);
