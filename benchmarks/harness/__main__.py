@@ -60,7 +60,7 @@ def main(arguments):
     signal.signal(signal.SIGTERM, end)
     options = parse(arguments)
     settings = Settings(options)
-    report = Report(settings, machine.describe(settings.root), arguments)
+    report = Report(settings, machine.describe(settings.root, settings.sequela), arguments)
     try:
         for name in options.parts:
             run_part(name, settings, report)

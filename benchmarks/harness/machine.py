@@ -67,7 +67,13 @@ class Disturbance:
         )
 
 
-def describe(root):
+def _compiler(sequela):
+    text = subprocess.run([str(sequela), "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"compiler\s+(.+)", text)[1]
+    return f"g++ {version}" if version[0].isdigit() else version
+
+
+def describe(root, sequela):
     cpu = _lscpu()
     flags = set(cpu.get("Flags", "").split())
     thp = re.search(
@@ -84,6 +90,7 @@ def describe(root):
         "flags": " ".join(flag for flag in FLAGS if flag in flags),
         "caches": f"L2 {cpu.get('L2 cache', '?')}, L3 {cpu.get('L3 cache', '?')}",
         "memory": f"{_memory_gib():.1f} GiB",
+        "compiler": _compiler(sequela),
         "huge pages": thp[1] if thp else "?",
         "load at the start": f"{load():.2f}",
     }

@@ -46,7 +46,7 @@ class Report:
             f"Took {seconds:.0f} s. Of the cores' time other programs had {100 * programs:.1f} %, "
             f"the host's other guests {100 * guests:.1f} %."
         )
-        if programs + guests > QUIET:
+        if max(programs, guests) > QUIET:
             self._lines.append("**Not a quiet machine: these figures are no measurement.**")
         self._write()
 

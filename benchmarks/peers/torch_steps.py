@@ -4,10 +4,9 @@
 
 The peer's bench.py is executed as it is, with a budget that makes its own loop do nothing; its
 functions (model, micro-batches, step) are then called from here. Input: a line of JSON each,
-{"do": "warm" | "step", "variant": "d", "dtype": "fp32", "compile": 0}, for warm also "limit_seconds",
-the longest step worth waiting for. Each is answered with one:
-warm: {"seconds", "tokens_per_second"}, the latter a rough estimate from the smallest micro-batch;
-step: {"seconds", "loss", "tokens", "flops"}. Variants stay loaded."""
+{"do": "warm" | "step", "variant": "d", "dtype": "fp32", "compile": 0}. Each is answered with one:
+warm: {"seconds", "version"}; step: {"seconds", "loss", "tokens", "flops"}; or {"error"}.
+Variants stay loaded."""
 
 import argparse
 import contextlib
@@ -65,30 +64,28 @@ class Variant:
         loss, _ = bench["step"](self.run, self.parameters, self.optimizer, microbatches, self.dtype)
         return time.perf_counter() - began, loss
 
-    def warm(self, limit_seconds):
-        began = time.perf_counter()
-        smallest = self.microbatches[-1:]
-        self.step(smallest)
-        speed = smallest[0][0].numel() / self.step(smallest)[0]
-        if bench["NTOK"] / speed < limit_seconds:
-            whole = self.compile or options.warm == "step"
-            self.step(self.microbatches if whole else self.microbatches[:1])
-        return {"seconds": time.perf_counter() - began, "tokens_per_second": speed}
+    def warm(self):
+        whole = self.compile or options.warm == "step"
+        return self.step(self.microbatches if whole else self.microbatches[:1])[0]
 
 
 variants = {}
+
+
+def perform(what, key):
+    if what == "warm":
+        variants[key] = Variant(*key)
+        return {"seconds": variants[key].warm(), "version": torch.__version__}
+    seconds, loss = variants[key].step(variants[key].microbatches)
+    flops = bench["fm"] + bench["fa"]
+    return {"seconds": seconds, "loss": loss, "tokens": bench["NTOK"], "flops": flops}
+
+
 for line in sys.stdin:
     request = json.loads(line)
     key = (request["variant"], request["dtype"], request["compile"])
-    if request["do"] == "warm":
-        variants[key] = Variant(*key)
-        answer = variants[key].warm(request["limit_seconds"])
-    else:
-        seconds, loss = variants[key].step(variants[key].microbatches)
-        answer = {
-            "seconds": seconds,
-            "loss": loss,
-            "tokens": bench["NTOK"],
-            "flops": bench["fm"] + bench["fa"],
-        }
+    try:
+        answer = perform(request["do"], key)
+    except Exception as error:  # one variant's fault must not cost the others'
+        answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)

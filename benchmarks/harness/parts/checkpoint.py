@@ -82,5 +82,5 @@ def run(settings, report):
     every = 500  # the default of checkpoint.every_steps
     report.text(
         f"At the default of a checkpoint every {every} steps that is "
-        f"{100 * median(stalls) / (every * median(quiet)):.3f} % of the time."
+        f"{100 * max(median(stalls), 0) / (every * median(quiet)):.3f} % of the time."
     )

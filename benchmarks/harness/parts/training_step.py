@@ -6,7 +6,7 @@ import json
 
 from harness import machine
 from harness.figures import median, percent, spread
-from harness.process import ProgramFailed, Servant
+from harness.process import Servant
 from harness.settings import THREADS
 
 TITLE = "Training step, beside PyTorch"
@@ -14,7 +14,6 @@ TITLE = "Training step, beside PyTorch"
 WANTED_SHARE = {"fp32": 0.70, "bf16": 0.60}
 WANTED_RATIO = 1.1
 NEAR = 1.1  # variants this close to the fastest stay in the pairs
-LONGEST_PEER_STEP = 150.0
 MACHINE_RATES = 5  # at least so many of the machine's rates, of which the best counts
 
 
@@ -69,17 +68,8 @@ class Peer:
         )
 
     def ask(self, what, variant):
-        return self._servant.ask(
-            json.dumps(
-                {
-                    "do": what,
-                    "variant": variant[0],
-                    "dtype": variant[1],
-                    "compile": variant[2],
-                    "limit_seconds": LONGEST_PEER_STEP,
-                }
-            )
-        )
+        request = dict(zip(("variant", "dtype", "compile"), variant), do=what)
+        return self._servant.ask(json.dumps(request))
 
     def close(self):
         self._servant.close()
@@ -130,26 +120,21 @@ class Case:
     def _open_peer(self):
         missing = self.settings.missing_peer()
         if not missing and self.precision == "bf16" and not self.facts["native_bf16"]:
-            missing = "no bf16 instructions here, without which its autocast is many times slower than its fp32"
+            missing = "no bf16 instructions here, and it emulates them far below its fp32's speed"
         if missing:
             self.notes.append(f"PyTorch not measured: {missing}.")
             return None
         peer = Peer(self.settings, self.model, self.documents)
         for variant in variants_of(self.settings, self.model, self.precision):
-            try:
-                warm = peer.ask("warm", variant)
-            except ProgramFailed as error:
-                print(error)
-                self.notes.append(f"PyTorch not measured: {name_of(variant)} failed.")
-                peer.close()
-                return None
-            if self.facts["tokens"] / warm["tokens_per_second"] < LONGEST_PEER_STEP:
-                self.peer_seconds[variant] = []
+            answer = peer.ask("warm", variant)
+            if "error" in answer:
+                print(answer["error"])
+                self.notes.append(f"PyTorch {name_of(variant)} not measured: it failed.")
             else:
-                self.notes.append(
-                    f"PyTorch {name_of(variant)} left out: about {warm['tokens_per_second']:.0f} tokens/s."
-                )
-        self.notes.append(f"PyTorch with {peer.allocator}.")
+                self.peer_seconds[variant] = []
+                version = answer["version"]
+        if self.peer_seconds:
+            self.notes.append(f"PyTorch {version} with {peer.allocator}.")
         return peer
 
     def _ours(self, ours):
