@@ -233,22 +233,27 @@ class Product {
   std::int64_t* rehearsal_ = nullptr;
 };
 
-// The scratch of a thread for products of this shape with any number of tokens up to these.
+// The scratch of a thread for products of this shape with any number of tokens up to these. Which
+// primitive oneDNN picks, and hence its scratch, depends on the strides too: rows that overlap are
+// summed in a buffer of ours and need a rehearsal even if this number of tokens has none.
 std::int64_t Rehearse(const GemmArgs& args) {
   std::int64_t scratch_bytes = 0;
-  const auto rehearse = [&](GemmArgs like) {
+  const auto rehearse = [&](const GemmArgs& like) {
     const Cut cut = CutByShape(like);
     const Product product(like, cut, &scratch_bytes);
     for (std::int64_t piece = 0; piece < cut.pieces(); ++piece) product.RunPiece(piece, {});
   };
+  const auto rehearse_tokens = [&](std::int64_t tokens) {
+    if (tokens > args.a.rows) return;
+    GemmArgs like = args;
+    like.a.rows = tokens;
+    (args.transpose_a ? like.b.rows : like.c.rows) = tokens;
+    rehearse(like);
+  };
   rehearse(args);
   const std::int64_t most = args.transpose_a ? kChunkK : kMaxTileM;
-  for (std::int64_t steps = kStep; steps <= std::min(most, args.a.rows); steps += kStep) {
-    GemmArgs like = args;
-    like.a.rows = steps;
-    (args.transpose_a ? like.b.rows : like.c.rows) = steps;
-    rehearse(like);
-  }
+  for (std::int64_t tokens = kStep; tokens <= most; tokens += kStep) rehearse_tokens(tokens);
+  for (const std::int64_t tokens : {std::int64_t{1}, kStep / 2, kStep + 1}) rehearse_tokens(tokens);
   return scratch_bytes;
 }
 

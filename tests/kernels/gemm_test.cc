@@ -181,27 +181,52 @@ TEST(GemmRowsTest, ARowDoesNotDependOnAnother) {
   EXPECT_EQ(run(std::nan("")), run(1.0));
 }
 
-// The workspace is planned once, with the largest batch.
-TEST(GemmWorkspaceTest, OfTheLargestBatchSufficesForAll) {
-  const Exec exec{.num_threads = 3};
-  for (const bool transpose : {false, true}) {
-    const auto bytes = [&](std::int64_t tokens) {
-      const ConstTensorView x(nullptr, kBf16, tokens, 96), w(nullptr, kBf16, 200, 96),
-          dy(nullptr, kBf16, tokens, 200);
-      return transpose ? GemmWorkspaceBytes(exec, {.a = dy,
-                                                   .b = x,
-                                                   .c = TensorView(nullptr, kFp32, 200, 96),
-                                                   .transpose_a = true,
-                                                   .accumulate = true})
-                       : GemmWorkspaceBytes(exec, {.a = x,
-                                                   .b = w,
-                                                   .c = TensorView(nullptr, kBf16, tokens, 200),
-                                                   .transpose_b = true});
-    };
-    const std::int64_t largest = bytes(5000);
-    for (const std::int64_t tokens : {1, 63, 64, 65, 511, 512, 513, 1023, 2049, 4999}) {
-      EXPECT_LE(bytes(tokens), largest) << tokens << " tokens";
+// The workspace is planned once, with the largest batch, be it a multiple of the tiles' rows or
+// not.
+class GemmWorkspaceTest : public ::testing::Test {
+ protected:
+  static std::int64_t OfForward(std::int64_t tokens, std::int64_t outputs, DType type, DType out) {
+    const ConstTensorView x(nullptr, type, tokens, 96), w(nullptr, type, outputs, 96);
+    return GemmWorkspaceBytes(
+        kExec,
+        {.a = x, .b = w, .c = TensorView(nullptr, out, tokens, outputs), .transpose_b = true});
+  }
+  static std::int64_t OfWeightGradient(std::int64_t tokens, std::int64_t outputs, DType type) {
+    const ConstTensorView x(nullptr, type, tokens, 96), dy(nullptr, type, tokens, outputs);
+    return GemmWorkspaceBytes(kExec, {.a = dy,
+                                      .b = x,
+                                      .c = TensorView(nullptr, kFp32, outputs, 96),
+                                      .transpose_a = true,
+                                      .accumulate = true});
+  }
+  template <typename BytesOf>
+  static void ExpectTheLargestSuffices(const BytesOf& bytes_of) {
+    for (const std::int64_t most : {1024, 1100}) {
+      const std::int64_t largest = bytes_of(most);
+      for (const std::int64_t tokens : {1, 17, 63, 64, 65, 511, 512, 513, 1023}) {
+        EXPECT_LE(bytes_of(tokens), largest) << tokens << " of " << most << " tokens";
+      }
     }
+  }
+
+  static constexpr Exec kExec{.num_threads = 3};
+};
+
+TEST_F(GemmWorkspaceTest, OfTheLargestBatchSufficesForForward) {
+  for (const std::int64_t outputs : {200, 600}) {  // one tile, or more
+    ExpectTheLargestSuffices(
+        [&](std::int64_t tokens) { return OfForward(tokens, outputs, kFp32, kFp32); });
+    ExpectTheLargestSuffices(
+        [&](std::int64_t tokens) { return OfForward(tokens, outputs, kBf16, kFp32); });
+    ExpectTheLargestSuffices(
+        [&](std::int64_t tokens) { return OfForward(tokens, outputs, kBf16, kBf16); });
+  }
+}
+
+TEST_F(GemmWorkspaceTest, OfTheLargestBatchSufficesForWeightGradients) {
+  for (const DType type : {kFp32, kBf16}) {
+    ExpectTheLargestSuffices(
+        [&](std::int64_t tokens) { return OfWeightGradient(tokens, 200, type); });
   }
 }
 
