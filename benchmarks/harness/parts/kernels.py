@@ -11,7 +11,7 @@ TITLE = "Kernels, each beside its limit"
 
 
 def repetitions(settings, program, *options):
-    """name -> the benchmark's runs, of interleaved repetitions."""
+    """name -> the benchmark's runs, of interleaved repetitions, in the program's own order."""
     count = 1 if settings.quick else 5
     finished = run_program(
         [
@@ -26,7 +26,7 @@ def repetitions(settings, program, *options):
     )
     document = finished.json()
     runs = collections.defaultdict(list)
-    for run in document["benchmarks"]:
+    for run in sorted(document["benchmarks"], key=lambda run: run["family_index"]):
         if run["run_type"] == "iteration":
             runs[run["name"].removesuffix("/real_time")].append(run)
     return document["context"], runs
@@ -133,7 +133,7 @@ def rowwise_table(report, runs):
     report.text(
         f"Rowwise operations: GB/s that must be read and written, and their share of the machine's best copy or "
         f"triad ({limit:.1f} GB/s). A store's hidden read is counted for nobody, so that what mostly reads can "
-        "pass 100 %."
+        "pass 100 %. The rotary table and the embedding's plan are made once a batch."
     )
     report.table(["operation", "GB/s", "share"], rows)
 
