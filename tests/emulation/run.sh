@@ -62,7 +62,8 @@ for item in "$@"; do
   printf '/programs/%s --gtest_color=no --gtest_filter=%q; echo "== %s ended with $?"\n' \
       "$name" "${filter:1}" "$name" | sed "s/=''/=\\\\*/" >> "$root/init"
 done
-printf 'echo "== all done"\n/bin/busybox poweroff -f\n' >> "$root/init"
+# The pause lets the serial port send its last lines.
+printf 'echo "== all done"\n/bin/busybox sleep 2\n/bin/busybox poweroff -f\n' >> "$root/init"
 chmod +x "$root/init"
 
 # Bochs has no MSR for fast string moves: Linux then drops ERMS, keeps FSRM, and its memmove breaks.
