@@ -30,6 +30,7 @@
 #include "kernels/base/philox.h"
 #include "kernels/gemm.h"
 #include "runtime/step_timer.h"
+#include "trainer/memory_plan.h"
 #include "trainer/train_step.h"
 
 namespace sequela {
