@@ -7,6 +7,8 @@
 
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "launch/version.h"
+#include "runtime/log.h"
 #include "runtime/world.h"
 #include "trainer/experiment_fields.h"
 #include "trainer/experiment_yaml.h"
@@ -38,6 +40,8 @@ void RunTrain(const TrainArguments& arguments) {
     if (world.rank() == 0) fmt::print("{}", ExperimentToYaml(experiment));
     return;
   }
+  LogInfo("{}", BuildLine());
+  LogInfo("{}", MachineLine());
   Train(experiment, {.dry_run = arguments.dry_run, .init_from = arguments.init_from}, world);
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "launch/version.h"
 #include "runtime/log.h"
 #include "runtime/world.h"
 
@@ -31,21 +32,6 @@ struct Outcome {
   int code = kDone;
   std::string message;
 };
-
-std::string VersionText() {
-#if defined(SEQUELA_WITH_ARROW)
-  const char* arrow = "yes";
-#else
-  const char* arrow = "no (no ingest, describe, simulate)";
-#endif
-#if defined(SEQUELA_WITH_MPI)
-  const char* mpi = "yes";
-#else
-  const char* mpi = "no (one process only)";
-#endif
-  return fmt::format("sequela {}\ncompiler  {}\nbackends  cpu\nArrow     {}\nMPI       {}",
-                     SEQUELA_VERSION, __VERSION__, arrow, mpi);
-}
 
 void AddCommands(CLI::App& program) {
   program.require_subcommand(1);

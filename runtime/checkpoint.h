@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "runtime/communicator.h"
+#include "runtime/file_watchdog.h"
 #include "runtime/sharded_optimizer.h"
 
 namespace sequela {
@@ -30,6 +31,8 @@ struct CheckpointOptions {
   std::int64_t keep_last = 2;    // at least 1
   std::int64_t keep_every = 0;   // also keep steps that are multiples of this; 0: none
   std::int64_t model_file_bytes = kModelFileBytes;  // larger models: several files with an index
+  FileWatchdog* watchdog = nullptr;  // watches the writing; borrowed; null: a file system that
+                                     // hangs keeps the run waiting for ever
 };
 
 // What the trainer adds. The same on every rank (rank 0's is written).

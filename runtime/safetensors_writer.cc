@@ -12,6 +12,7 @@
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "runtime/file_watchdog.h"
 
 namespace sequela {
 namespace {
@@ -42,6 +43,7 @@ class OutputFile {
       crc32c_ = ExtendCrc32c(crc32c_, chunk.data(), static_cast<std::size_t>(written));
       size_bytes_ += written;
       bytes = bytes.subspan(static_cast<std::size_t>(written));
+      NoteFileProgress();
     }
   }
 

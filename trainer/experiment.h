@@ -75,12 +75,14 @@ struct ParallelSection {
   std::int64_t zero_stage = 1;
   std::int64_t microbatch_tokens = 0;  // 0: one micro-batch per rank and step, at most 8192 tokens
   Recompute recompute = Recompute::kNone;
+  std::int64_t check_replicas_every_steps = 0;  // 0: never
 };
 
 struct CheckpointSection {
   std::int64_t every_steps = 500;
   std::int64_t keep_last = 2;
   std::int64_t keep_every = 0;
+  double deadline_seconds = 600.0;  // 0: none
 };
 
 struct EvaluationSection {

@@ -150,6 +150,9 @@ std::vector<ExperimentField> MakeFields() {
             "8192."),
       Choice("parallel.recompute", SEQUELA_FIELD(parallel.recompute), {"none", "selective", "full"},
              kSpeed, "What backward computes again instead of keeping."),
+      Whole("parallel.check_replicas_every_steps",
+            SEQUELA_FIELD(parallel.check_replicas_every_steps), 0, kSpeed,
+            "Steps between checks that all ranks hold the same parameters bit for bit; 0: none."),
 
       Whole("checkpoint.every_steps", SEQUELA_FIELD(checkpoint.every_steps), 0, kSpeed,
             "Steps between checkpoints; 0: only at the end and at a stop."),
@@ -157,6 +160,9 @@ std::vector<ExperimentField> MakeFields() {
             "How many of the newest checkpoints are kept."),
       Whole("checkpoint.keep_every", SEQUELA_FIELD(checkpoint.keep_every), 0, kSpeed,
             "Checkpoints at multiples of this step are kept for good; 0: none."),
+      Real("checkpoint.deadline_seconds", SEQUELA_FIELD(checkpoint.deadline_seconds), "[)", 0.0,
+           kNoMaximum, kSpeed,
+           "After so long without progress of a file's writing the run ends with 4; 0: never."),
 
       Whole("evaluation.every_steps", SEQUELA_FIELD(evaluation.every_steps), 0, kResult,
             "Steps between evaluations on the tuning split; 0: none."),

@@ -37,9 +37,9 @@ RunMemory PlanRunMemory(const ModelConfig& config, const TrainStateOptions& opti
                         const Communicator& communicator, std::int64_t step_tokens_of_rank,
                         bool restores);
 
-// What libraries take once they work: matrix kernels that oneDNN compiles, stacks of threads, MPI's
-// fragments. Seen: 2 to 6 MiB.
-inline constexpr std::int64_t kLibraryBytes = std::int64_t{4} << 20;
+// What libraries take once they work: matrix kernels that oneDNN compiles, threads' stacks and
+// allocation areas, MPI's fragments and sockets. Seen: 5 to 16 MiB.
+inline constexpr std::int64_t kLibraryBytes = std::int64_t{10} << 20;
 
 // The most that the process will have held at once: what VmHWM says at the end of a run.
 std::int64_t PeakBytes(const MemoryPlan& plan, const RunMemory& run);

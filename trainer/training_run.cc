@@ -10,7 +10,9 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
+#include "runtime/file_watchdog.h"
 #include "runtime/log.h"
+#include "runtime/replica_check.h"
 #include "runtime/step_timer.h"
 #include "trainer/learning_rate.h"
 #include "trainer/metrics.h"
@@ -23,16 +25,34 @@
 #include "trainer/training/run_setup.h"
 
 namespace sequela {
+namespace {
+
+// The thread that hangs cannot throw: the job ends here, with the code of a failed machine.
+[[noreturn]] void AbortHanging(World& world, const std::string& message) {
+  constexpr int kMachineFailed = 4;
+  const std::string rank = world.Name();
+  world.Abort(kMachineFailed, fmt::format("sequela: {}{}{}; the last whole checkpoint stands "
+                                          "(checkpoint.deadline_seconds)",
+                                          rank, rank.empty() ? "" : ": ", message));
+}
+
+}  // namespace
 
 struct TrainingRun::Impl {
   Impl(const Experiment& experiment, const TrainOptions& options, World& world)
-      : setup(experiment, options, world), progress(setup.progress) {}
+      : setup(experiment, options, world),
+        progress(setup.progress),
+        watchdog(experiment.checkpoint.deadline_seconds,
+                 [&world](const std::string& message) { AbortHanging(world, message); }) {}
 
   void MakeWeights();
   void OpenFolder();
   double NextLearningRate() const {
     return LearningRate(setup.experiment.schedule, setup.experiment.optimizer.learning_rate,
                         progress.step + 1, setup.total_steps);
+  }
+  std::string MetricsWork() const {
+    return fmt::format("writing {}", (setup.run.folder / "metrics.jsonl").string());
   }
   bool out_of_patience() const {
     const std::int64_t patience = setup.experiment.evaluation.patience;
@@ -45,6 +65,7 @@ struct TrainingRun::Impl {
   TrainingProgress progress;
   std::vector<std::int64_t> planned_peaks;  // bytes by rank
 
+  FileWatchdog watchdog;
   std::unique_ptr<TrainState> state;
   std::unique_ptr<EvaluationWindows> tuning;
   std::unique_ptr<CheckpointWriter> writer;
@@ -116,7 +137,8 @@ void TrainingRun::Impl::OpenFolder() {
       state->optimizer(), setup.communicator,
       CheckpointOptions{.folder = run.checkpoints(),
                         .keep_last = setup.experiment.checkpoint.keep_last,
-                        .keep_every = setup.experiment.checkpoint.keep_every});
+                        .keep_every = setup.experiment.checkpoint.keep_every,
+                        .watchdog = &watchdog});
 }
 
 bool TrainingRun::done() const {
@@ -130,10 +152,15 @@ StepInput TrainingRun::NextBatches() {
 
 TrainStepResult TrainingRun::Step(const StepInput& batches) {
   Impl& my = *impl_;
-  return TrainStep(*my.state, {.microbatches = batches.microbatches,
-                               .learning_rate = my.NextLearningRate(),
-                               .seed = my.setup.experiment.seed,
-                               .step = my.progress.step});
+  const TrainStepResult result = TrainStep(*my.state, {.microbatches = batches.microbatches,
+                                                       .learning_rate = my.NextLearningRate(),
+                                                       .seed = my.setup.experiment.seed,
+                                                       .step = my.progress.step});
+  const std::int64_t check_every = my.setup.experiment.parallel.check_replicas_every_steps;
+  if (check_every > 0 && (my.progress.step + 1) % check_every == 0) {
+    CheckReplicas(my.state->buffers(), my.setup.communicator, my.progress.step + 1);
+  }
+  return result;
 }
 
 void TrainingRun::Record(const TrainStepResult& result, const StepInput& batches) {
@@ -158,7 +185,10 @@ void TrainingRun::Record(const TrainStepResult& result, const StepInput& batches
   m.checkpoint_wait_seconds = my.writer->TakeWaitSeconds();
   m.model_flops_utilization =
       my.matrix_rate->Utilization(TrainingFlops(my.setup.config, batches), m.step_seconds);
-  if (my.metrics) my.metrics->WriteStep(m);
+  if (my.metrics) {
+    const FileWork work(&my.watchdog, my.MetricsWork());
+    my.metrics->WriteStep(m);
+  }
   my.shown->AddStep(m.step_seconds, m.tokens, m.loss);
   LogProgress(my.shown->Line(), done());
   my.matrix_rate->Refresh();
@@ -202,7 +232,10 @@ bool TrainingRun::checkpoint_due() const {
 
 void TrainingRun::StartCheckpoint() {
   Impl& my = *impl_;
-  if (my.metrics) my.metrics->Sync();
+  if (my.metrics) {
+    const FileWork work(&my.watchdog, my.MetricsWork());
+    my.metrics->Sync();
+  }
   my.writer->Start(
       {.step = my.progress.step,
        .best_step = my.progress.best_step,

@@ -1,5 +1,6 @@
 // Tiles of matrix products by oneDNN. It never chooses a split: every primitive is built and run
 // with one thread, inside or outside a parallel region of ours.
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <dnnl.hpp>
@@ -11,6 +12,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/philox.h"
 #include "kernels/cpu/tile_matmul.h"
+#include "kernels/libraries.h"
 
 namespace sequela::cpu {
 namespace {
@@ -151,3 +153,12 @@ bool TileMatmulHasAvx512() {
 }
 
 }  // namespace sequela::cpu
+
+namespace sequela {
+
+std::string MatrixLibrary() {
+  const dnnl_version_t* version = dnnl::version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+}
+
+}  // namespace sequela

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "runtime/checkpoint/background_task.h"
 #include "runtime/checkpoint/snapshot.h"
 #include "runtime/checkpoint/state_file.h"
+#include "runtime/file_watchdog.h"
 #include "runtime/log.h"
 #include "runtime/step_timer.h"
 
@@ -70,6 +72,7 @@ struct Publication {
   fs::path final_folder;
 
   void Publish() const {
+    const FileWork work(options.watchdog, fmt::format("completing {}", final_folder.string()));
     WriteText(partial / kStateFile, StateToJson(state));
     SyncPath(partial);
     // Only a damaged checkpoint of this step can be here (Start leaves a whole one alone).
@@ -145,6 +148,7 @@ struct CheckpointWriter::Impl {
   bool ExistsWhole(std::int64_t step) {
     std::byte exists{0};
     const fs::path folder = options.folder / CheckpointName(step);
+    const FileWork work(options.watchdog, fmt::format("looking for {}", folder.string()));
     if (is_root() && fs::exists(folder)) {
       try {
         OpenCheckpoint(folder);
@@ -174,6 +178,7 @@ struct CheckpointWriter::Impl {
   // On the thread.
   void WriteFiles() {
     const fs::path folder = PartialFolder();
+    const FileWork work(options.watchdog, fmt::format("writing {}", folder.string()));
     MakeFolder(folder);
     written = snapshot.Write(folder);
     if (!is_root()) return;

@@ -3,6 +3,7 @@
 // exit code of the contract, and leaves nothing half-written.
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <filesystem>
@@ -181,6 +182,28 @@ TEST(Faults, AKilledRankEndsTheJob) {
   const ProgramResult result = program.Finish();
   EXPECT_TRUE(result.exit_code == kMachineFailed || result.exit_code == 137) << result.exit_code;
   EXPECT_NE(NewestCheckpoint(World().folder() / "killed"), "");
+}
+
+TEST(Faults, AFileSystemThatHangsWhileSavingEndsTheJob) {
+  const fs::path checkpoints = World().folder() / "hangs" + "/checkpoints";
+  RunningProgram program(
+      World().TrainArguments("hangs", {"schedule.steps=100000", "data.global_batch_tokens=128",
+                                       "evaluation.every_steps=0", "checkpoint.every_steps=20",
+                                       "checkpoint.deadline_seconds=2"}),
+      {.ranks = 2, .timeout_seconds = 60});
+  while (NewestCheckpoint(World().folder() / "hangs").empty() &&
+         !program.WaitFor(milliseconds(5))) {
+  }
+  // A pipe that nobody reads, where a coming checkpoint's file will be: opening it never returns.
+  const fs::path partial = checkpoints / "step-00000300.partial";
+  fs::create_directory(partial);
+  ASSERT_EQ(::mkfifo((partial / "model.safetensors").c_str(), 0600), 0);
+  const ProgramResult result = program.Finish();
+  EXPECT_EQ(result.exit_code, kMachineFailed) << result.errors;
+  EXPECT_NE(result.errors.find(partial.string() + " has made no progress for 2 s"),
+            std::string::npos)
+      << result.errors;
+  EXPECT_EQ(NewestCheckpoint(World().folder() / "hangs"), "step-00000280");
 }
 
 // A file system of a few hundred kilobytes; needs the right to mount.

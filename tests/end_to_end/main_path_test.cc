@@ -21,6 +21,17 @@ TEST(MainPath, StoreVerifiesAndCanBeInspected) {
   EXPECT_TRUE(nlohmann::json::accept(inspected.output)) << inspected.output;
 }
 
+TEST(MainPath, BuildAndLibrariesAreNamed) {
+  const ProgramResult version = RunProgram({"--version"});
+  ASSERT_EQ(version.exit_code, 0) << version.errors;
+  const ProgramResult trained =
+      RunProgram(World().TrainArguments("named", {"schedule.steps=2"}), {.ranks = 2});
+  for (const char* name : {"HDF5 1.", "Arrow ", "oneDNN ", "Open MPI", "bf16 instructions"}) {
+    EXPECT_NE(version.output.find(name), std::string::npos) << version.output;
+    EXPECT_NE(trained.errors.find(name), std::string::npos) << trained.errors;
+  }
+}
+
 TEST(MainPath, TrainsOnTwoRanksAndBeatsTheUnigram) {
   const ProgramResult trained =
       RunProgram(World().TrainArguments("run", {"schedule.steps=60"}), {.ranks = 2});

@@ -1,0 +1,11 @@
+// What ranks speak through, for --version and for the first lines of a run's log.
+#pragma once
+
+#include <string>
+
+namespace sequela {
+
+// "Open MPI v4.1.4"; "no MPI" in a build without.
+std::string MpiLibrary();
+
+}  // namespace sequela

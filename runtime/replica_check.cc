@@ -1,0 +1,45 @@
+#include "runtime/replica_check.h"
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/base/crc32c.h"
+#include "kernels/base/errors.h"
+
+namespace sequela {
+namespace {
+
+// One for each piece: of what the model reads.
+std::vector<std::uint32_t> ChecksumsOf(const FlatBuffers& buffers) {
+  std::vector<std::uint32_t> checksums;
+  for (int i = 0; i < buffers.table().num_pieces(); ++i) {
+    const ParameterPiece& piece = buffers.table().piece(i);
+    const void* data = piece.num_dims == 1
+                           ? static_cast<const void*>(buffers.vectors() + piece.offset)
+                           : buffers.Weight(i).data;
+    const std::int64_t element =
+        piece.num_dims == 1 ? SizeOf(DType::kFloat32) : SizeOf(buffers.compute_dtype());
+    checksums.push_back(ExtendCrc32c(0, data, static_cast<std::size_t>(piece.size() * element)));
+  }
+  return checksums;
+}
+
+}  // namespace
+
+void CheckReplicas(const FlatBuffers& buffers, Communicator& communicator, std::int64_t step) {
+  if (communicator.size() == 1) return;
+  const std::vector<std::uint32_t> mine = ChecksumsOf(buffers);
+  const auto all = communicator.AllGather(std::as_bytes(std::span(mine)));
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      const std::size_t at = i * sizeof(std::uint32_t);
+      if (std::memcmp(&all[rank][at], &all[0][at], sizeof(std::uint32_t)) == 0) continue;
+      throw MachineError(
+          "after step {} rank {} holds another {} than rank 0: a memory or network is faulty. A "
+          "checkpoint from before the last check that passed is safe to go on from",
+          step, rank, buffers.table().piece(static_cast<int>(i)).name);
+    }
+  }
+}
+
+}  // namespace sequela
