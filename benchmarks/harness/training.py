@@ -1,7 +1,6 @@
 """Runs of `sequela train` on one simulated store, and what their metrics say."""
 
 import json
-import re
 import shutil
 
 from harness.process import run
@@ -76,7 +75,6 @@ class TrainingRun:
             environment={"OMP_NUM_THREADS": str(threads)},
             timeout=900,
         )
-        self.log = finished.errors + finished.output
         self.peak_mib = finished.peak_mib
         lines = (self.folder / "metrics.jsonl").read_text().splitlines()
         self.steps = [line for line in map(json.loads, lines) if "step_seconds" in line]
@@ -84,9 +82,11 @@ class TrainingRun:
     def column(self, name, begin=0):
         return [step[name] for step in self.steps[begin:]]
 
-    def promised_peak_mib(self):
-        match = re.search(r"peak of each rank: ([0-9.]+) (MiB|GiB)", self.log)
-        return float(match[1]) * (1024 if match[2] == "GiB" else 1) if match else None
+    def peaks_mib(self):
+        """(promised, seen) of each rank, as the run's summary has them."""
+        summary = json.loads((self.folder / "summary.json").read_text())
+        columns = (summary["planned_peak_memory_bytes"], summary["peak_memory_bytes"])
+        return [(promised / 2**20, seen / 2**20) for promised, seen in zip(*columns)]
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)

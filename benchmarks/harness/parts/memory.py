@@ -7,50 +7,52 @@ TITLE = "Memory of training, promised and seen"
 WANTED = 0.10
 
 
+def cases(settings):
+    """(body, precision, recompute, ranks)"""
+    if settings.quick:
+        return [("S", "fp32", "none", 1), ("S", "fp32", "none", 2)]
+    return [
+        ("S", "fp32", "none", 1),
+        ("S", "fp32", "none", 2),
+        ("S", "bf16", "none", 1),
+        ("S", "fp32", "full", 1),
+        ("M", "fp32", "none", 1),
+    ]
+
+
 def run(settings, report):
     rows = []
-    cases = [
-        ("S", "fp32", "none", 4),
-        ("S", "bf16", "none", 4),
-        ("S", "fp32", "full", 4),
-        ("M", "fp32", "none", 4),
-    ]
-    for body, precision, recompute, steps in cases[:1] if settings.quick else cases:
-        # Two checkpoints: the snapshot's memory is part of the promise.
-        training = TrainingRun(
-            settings,
-            body,
-            steps=steps,
-            **{
-                "parallel.precision": precision,
-                "parallel.recompute": recompute,
-                "checkpoint.every_steps": 2,
-                "data.global_batch_tokens": 4096,
-            },
-        )
-        promised, seen = training.promised_peak_mib(), training.peak_mib
+    for body, precision, recompute, ranks in cases(settings):
+        fields = {
+            "parallel.precision": precision,
+            "parallel.recompute": recompute,
+            "checkpoint.every_steps": 2,  # the snapshot's memory is part of the promise
+            "data.global_batch_tokens": 4096,
+        }
+        training = TrainingRun(settings, body, steps=4, ranks=ranks, **fields)
+        peaks, process_peak = training.peaks_mib(), training.peak_mib
         training.close()
-        label = f"{body} {precision}, recompute {recompute}"
         report.raw(
             body=body,
             precision=precision,
             recompute=recompute,
-            promised_mib=promised,
-            seen_mib=seen,
+            ranks=ranks,
+            promised_and_seen_mib=peaks,
+            process_peak_mib=process_peak,
         )
-        if promised is None:
-            rows.append([label, "not printed", f"{seen:.0f}", "-"])
-            continue
-        off = seen / promised - 1.0
-        rows.append([label, f"{promised:.0f}", f"{seen:.0f}", f"{100 * off:+.1f} %"])
-        report.goal(
-            f"memory, {label}: seen beside promised",
-            f"within {100 * WANTED:.0f} %",
-            f"{100 * off:+.1f} %",
-            abs(off) <= WANTED,
-        )
+        if ranks == 1:  # the program's own word for it counts for less
+            peaks = [(peaks[0][0], process_peak)]
+        for rank, (promised, seen) in enumerate(peaks):
+            label = f"{body} {precision}, recompute {recompute}"
+            label += f", rank {rank} of {ranks}" if ranks > 1 else ""
+            difference = seen / promised - 1.0
+            percent = f"{100 * difference:+.1f} %"
+            rows.append([label, f"{promised:.0f}", f"{seen:.0f}", percent])
+            goal = f"memory, {label}: seen beside promised"
+            report.goal(goal, f"within {100 * WANTED:.0f} %", percent, abs(difference) <= WANTED)
     report.text(
-        "One rank, 4,096 tokens a step, with checkpoints. Promised: the line before the first step; seen: the largest "
-        "resident set of the process."
+        "4,096 tokens a step, with checkpoints. Promised: what the log says before the first step; "
+        "seen: the largest resident set, of one rank as the system reports it at the end, of several "
+        "as each rank read it."
     )
     report.table(["model", "promised MiB", "seen MiB", "difference"], rows)
