@@ -12,10 +12,7 @@ QUIET = 0.05  # of the cores' time may go to others
 class Report:
     def __init__(self, settings, facts, arguments):
         self.facts = facts
-        self.folder = settings.results / machine.folder_name(facts)
-        if settings.quick:
-            self.folder = self.folder.with_name(self.folder.name + "_rehearsal")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = self._new_folder(settings)
         # The place of the results is nobody else's business.
         words = [
             word
@@ -29,6 +26,18 @@ class Report:
         self._raw = []
         self._part = "machine"
         self.raw(command=self._command, **facts)
+
+    def _new_folder(self, settings):
+        """<date>_<cpu>, with a number where a run of that day is there already."""
+        name = machine.folder_name(self.facts) + ("_rehearsal" if settings.quick else "")
+        number = 1
+        while True:
+            folder = settings.results / (name if number == 1 else f"{name}_{number}")
+            try:
+                folder.mkdir(parents=True)
+                return folder
+            except FileExistsError:
+                number += 1
 
     def begin_part(self, name, title):
         self._part = name
