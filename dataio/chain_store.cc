@@ -92,6 +92,26 @@ struct ChainStore::Impl {
   mutable std::once_flag subjects_indexed;
   mutable std::unordered_map<std::int64_t, std::int64_t> index_by_id;
 
+  // For each shard the number of each subject's first event.
+  mutable std::mutex events_mutex;
+  mutable std::vector<std::vector<std::uint64_t>> first_event;
+
+  const std::vector<std::uint64_t>& FirstEvents(std::size_t shard) const {
+    const std::lock_guard lock(events_mutex);
+    first_event.resize(shards.size());
+    std::vector<std::uint64_t>& first = first_event[shard];
+    if (!first.empty()) return first;
+    const std::span<const std::uint64_t> offset = shards[shard].subject_offset();
+    const std::span<const std::uint32_t> code = shards[shard].code();
+    first.push_back(0);
+    for (std::size_t i = 1; i < offset.size(); ++i) {
+      const auto chain = code.subspan(offset[i - 1], offset[i] - offset[i - 1]);
+      first.push_back(first.back() + chain.size() -
+                      static_cast<std::uint64_t>(std::count(chain.begin(), chain.end(), kNoCode)));
+    }
+    return first;
+  }
+
   struct Place {
     const Shard* shard;
     std::size_t index;
@@ -165,6 +185,7 @@ ChainView ChainStore::chain(std::int64_t subject_index) const {
   view.time_us = shard->time_us().subspan(begin, count);
   view.code = shard->code().subspan(begin, count);
   view.value = shard->value().subspan(begin, count);
+  if (impl_->manifest.has_stays()) view.stay = shard->stay().subspan(begin, count);
   return view;
 }
 
@@ -189,6 +210,29 @@ std::optional<std::int64_t> ChainStore::FindSubject(std::int64_t subject_id) con
   const auto found = impl_->index_by_id.find(subject_id);
   if (found == impl_->index_by_id.end()) return std::nullopt;
   return found->second;
+}
+
+bool ChainStore::has_texts() const { return impl_->manifest.has_texts(); }
+
+std::vector<std::string_view> ChainStore::texts(std::int64_t subject_index) const {
+  SEQUELA_CHECK(has_texts());
+  const auto [shard, index] = impl_->PlaceOf(subject_index);
+  const std::vector<std::uint64_t>& first =
+      impl_->FirstEvents(static_cast<std::size_t>(shard - impl_->shards.data()));
+  const std::span<const std::uint64_t> offset = shard->text_offset();
+  const std::string_view bytes = shard->text_bytes();
+  std::vector<std::string_view> texts;
+  for (std::uint64_t event = first[index]; event < first[index + 1]; ++event) {
+    if (event + 1 >= offset.size() || offset[event] > offset[event + 1] ||
+        offset[event + 1] > bytes.size()) {
+      throw InputError(
+          "{}: /text/offset[{}]: found an offset beyond the texts. The file is damaged: "
+          "`sequela verify` says where.",
+          shard->file().string(), event);
+    }
+    texts.push_back(bytes.substr(offset[event], offset[event + 1] - offset[event]));
+  }
+  return texts;
 }
 
 ChainHead HeadOf(const Vocabulary& vocabulary, const ChainView& chain) {

@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataio/vocabulary.h"
@@ -27,6 +28,7 @@ namespace sequela {
 
 inline constexpr std::int64_t kStaticTime = std::numeric_limits<std::int64_t>::min();
 inline constexpr std::uint32_t kNoCode = 0xFFFFFFFFU;
+inline constexpr std::int64_t kNoStay = std::numeric_limits<std::int64_t>::min();
 
 enum class Split : std::uint8_t { kTrain = 0, kTuning = 1, kHeldOut = 2 };
 std::string_view NameOf(Split split);     // "train", "tuning", "held_out"
@@ -58,6 +60,8 @@ class ChainView {
   std::span<const std::int64_t> time_us;  // microseconds since 1970
   std::span<const std::uint32_t> code;    // index into ChainStore::codes(), or kNoCode
   std::span<const float> value;           // NaN where there is none
+  // The events' stay ids, kNoStay where there is none; empty in a store without stays.
+  std::span<const std::int64_t> stay;
 };
 
 class ChainStore {
@@ -84,6 +88,11 @@ class ChainStore {
   std::int64_t chain_length(std::int64_t subject_index) const;
   Split split(std::int64_t subject_index) const;
   std::optional<std::int64_t> FindSubject(std::int64_t subject_id) const;  // its index
+  // Whether the store kept the records' texts (ingest --text), and those of a subject's events (its
+  // tokens with a code, in order); empty for none. The first call of a shard counts its events.
+  // REQUIRES: has_texts(). Throws InputError where the store is damaged.
+  bool has_texts() const;
+  std::vector<std::string_view> texts(std::int64_t subject_index) const;
 
  private:
   struct Impl;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 #include <variant>
 
@@ -64,11 +65,12 @@ class Column {
 };
 
 // Where the datasets that grow with the tokens lie, ascending.
-std::vector<std::pair<std::uint64_t, std::uint64_t>> ChainExtents(
-    const std::filesystem::path& file) {
+std::vector<std::pair<std::uint64_t, std::uint64_t>> ChainExtents(const std::filesystem::path& file,
+                                                                  const ShardExtras& extras) {
   const Hdf5Reader reader(file);
   std::vector<std::pair<std::uint64_t, std::uint64_t>> extents;
-  for (std::size_t i = 0; i < kNumChainDatasets; ++i) {
+  for (std::size_t i = 0; i < kDatasetPaths.size(); ++i) {
+    if (!IsChainDataset(i) || !HasDataset(i, extras)) continue;
     const Hdf5Reader::Dataset dataset = reader.Describe(std::string(kDatasetPaths[i]));
     if (!dataset.file_offset) continue;
     extents.emplace_back(*dataset.file_offset,
@@ -84,8 +86,9 @@ struct ChainShardWriter::Impl {
   using TokenColumn = std::variant<Column<std::uint16_t>, Column<std::uint32_t>>;
 
   Impl(const std::filesystem::path& path, Counts declared_in, std::int32_t size,
-       const std::string& hash)
+       const std::string& hash, const ShardExtras& extras)
       : declared(declared_in),
+        declared_extras(extras),
         vocabulary_size(size),
         file(path),
         token(MakeTokenColumn()),
@@ -101,6 +104,14 @@ struct ChainShardWriter::Impl {
     file.SetAttribute("/", "token_dtype", TokenTypeName(size));
     file.SetAttribute("/", "vocabulary_hash", hash);
     offset.Append(0);
+    summary.extras.stays = extras.stays;
+    summary.extras.texts = extras.texts;
+    if (extras.stays) stay.emplace(&file, kDatasetPaths[7], ElementType::kI64, declared.tokens);
+    if (extras.texts) {
+      text_offset.emplace(&file, kDatasetPaths[8], ElementType::kU64, extras.events + 1);
+      text_offset->Append(0);
+      text_bytes.emplace(&file, kDatasetPaths[9], ElementType::kU8, extras.text_bytes);
+    }
     summary.file_name = path.filename();
   }
 
@@ -124,6 +135,7 @@ struct ChainShardWriter::Impl {
   }
 
   Counts declared;
+  ShardExtras declared_extras;
   std::int32_t vocabulary_size;
   Hdf5Writer file;
   TokenColumn token;
@@ -133,21 +145,27 @@ struct ChainShardWriter::Impl {
   Column<std::int64_t> id;
   Column<std::uint64_t> offset;
   Column<std::uint8_t> split;
+  std::optional<Column<std::int64_t>> stay;
+  std::optional<Column<std::uint64_t>> text_offset;
+  std::optional<Column<std::uint8_t>> text_bytes;
   Summary summary;
 };
 
 ChainShardWriter::ChainShardWriter(std::filesystem::path file, Counts counts,
-                                   std::int32_t vocabulary_size, std::string vocabulary_hash)
-    : impl_(new Impl(file, counts, vocabulary_size, vocabulary_hash)) {}
+                                   std::int32_t vocabulary_size, std::string vocabulary_hash,
+                                   ShardExtras extras)
+    : impl_(new Impl(file, counts, vocabulary_size, vocabulary_hash, extras)) {}
 
 ChainShardWriter::~ChainShardWriter() = default;
 
 void ChainShardWriter::Append(std::int64_t subject_id, Split split,
                               std::span<const std::uint32_t> token,
                               std::span<const std::int64_t> time_us,
-                              std::span<const std::uint32_t> code, std::span<const float> value) {
+                              std::span<const std::uint32_t> code, std::span<const float> value,
+                              std::span<const std::int64_t> stay) {
   SEQUELA_CHECK(token.size() == time_us.size() && token.size() == code.size() &&
                 token.size() == value.size());
+  SEQUELA_CHECK(stay.size() == (impl_->stay ? token.size() : 0));
   const auto count = static_cast<std::int64_t>(token.size());
   Counts& written = impl_->summary.counts;
   Counts& of_split = impl_->summary.by_split[static_cast<std::size_t>(split)];
@@ -159,9 +177,20 @@ void ChainShardWriter::Append(std::int64_t subject_id, Split split,
   impl_->time.Append(time_us);
   impl_->code.Append(code);
   impl_->value.Append(value);
+  if (impl_->stay) impl_->stay->Append(stay);
   impl_->id.Append(subject_id);
   impl_->offset.Append(static_cast<std::uint64_t>(written.tokens));
   impl_->split.Append(static_cast<std::uint8_t>(split));
+}
+
+void ChainShardWriter::AppendText(std::string_view text) {
+  ShardExtras& written = impl_->summary.extras;
+  SEQUELA_CHECK(written.texts);
+  written.events += 1;
+  written.text_bytes += static_cast<std::int64_t>(text.size());
+  impl_->text_bytes->Append(
+      std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+  impl_->text_offset->Append(static_cast<std::uint64_t>(written.text_bytes));
 }
 
 ChainShardWriter::Summary ChainShardWriter::Finish() {
@@ -170,6 +199,11 @@ ChainShardWriter::Summary ChainShardWriter::Finish() {
                     summary.counts.tokens == impl_->declared.tokens,
                 "declared {} subjects and {} tokens, got {} and {}", impl_->declared.subjects,
                 impl_->declared.tokens, summary.counts.subjects, summary.counts.tokens);
+  SEQUELA_CHECK(summary.extras.events == impl_->declared_extras.events &&
+                    summary.extras.text_bytes == impl_->declared_extras.text_bytes,
+                "declared {} texts of {} bytes, got {} of {}", impl_->declared_extras.events,
+                impl_->declared_extras.text_bytes, summary.extras.events,
+                summary.extras.text_bytes);
   summary.crcs = {std::visit([](auto& column) { return column.Finish(); }, impl_->token),
                   impl_->time.Finish(),
                   impl_->code.Finish(),
@@ -177,11 +211,16 @@ ChainShardWriter::Summary ChainShardWriter::Finish() {
                   impl_->id.Finish(),
                   impl_->offset.Finish(),
                   impl_->split.Finish()};
+  if (impl_->stay) summary.crcs.push_back(impl_->stay->Finish());
+  if (impl_->text_offset) {
+    summary.crcs.push_back(impl_->text_offset->Finish());
+    summary.crcs.push_back(impl_->text_bytes->Finish());
+  }
   impl_->file.Close();
   const std::filesystem::path& path = impl_->file.path();
   summary.file_bytes = std::filesystem::file_size(path);
   summary.file_crc32c = FileCrc32c(path);
-  summary.chain_extents = ChainExtents(path);
+  summary.chain_extents = ChainExtents(path, summary.extras);
   summary.structure_crc32c = FileCrc32cOutside(path, summary.chain_extents);
   return summary;
 }

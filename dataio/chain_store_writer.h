@@ -17,6 +17,14 @@
 
 namespace sequela {
 
+// What a shard holds beside its chains.
+struct ShardExtras {
+  bool stays = false;           // /chain/stay
+  bool texts = false;           // /text/offset and /text/bytes
+  std::int64_t events = 0;      // with texts: tokens with a code
+  std::int64_t text_bytes = 0;  // with texts: their bytes together
+};
+
 // Subjects of one shard, in the order in which they are appended. Counts are declared up front, so
 // that every dataset is contiguous and unfiltered. One thread at a time; several writers (threads
 // or processes) may write different shards of one folder at once.
@@ -28,27 +36,31 @@ class ChainShardWriter {
   };
   // Creates `file`. Tokens are u16 where vocabulary_size <= 65,536, else u32. Throws MachineError.
   ChainShardWriter(std::filesystem::path file, Counts counts, std::int32_t vocabulary_size,
-                   std::string vocabulary_hash);
+                   std::string vocabulary_hash, ShardExtras extras = {});
   ~ChainShardWriter();
   ChainShardWriter(const ChainShardWriter&) = delete;
   ChainShardWriter& operator=(const ChainShardWriter&) = delete;
 
-  // All spans have one length. Buffers internally; the spans may be reused at once.
+  // All spans have one length, but `stay`, which is empty in a shard without stays. Buffers
+  // internally; the spans may be reused at once.
   void Append(std::int64_t subject_id, Split split, std::span<const std::uint32_t> token,
               std::span<const std::int64_t> time_us, std::span<const std::uint32_t> code,
-              std::span<const float> value);
+              std::span<const float> value, std::span<const std::int64_t> stay = {});
+  // With texts: the text of the next event, in the order of all chains' events; empty for none.
+  void AppendText(std::string_view text);
 
   // What manifest.json says of a shard.
   struct Summary {
     std::string file_name;
     Counts counts;
     std::array<Counts, 3> by_split;  // indexed by Split
+    ShardExtras extras;
     std::uint64_t file_bytes = 0;
     std::uint32_t file_crc32c = 0;
     std::vector<std::pair<std::string, std::uint32_t>> crcs;  // dataset path, CRC-32C
-    // Where the /chain datasets lie in the file (offset, bytes; none for empty ones), and the
-    // CRC-32C of all other bytes: so that a reader knows the file's structure is whole before it
-    // trusts it.
+    // Where the /chain and /text datasets lie in the file (offset, bytes; none for empty ones), and
+    // the CRC-32C of all other bytes: so that a reader knows the file's structure is whole before
+    // it trusts it.
     std::vector<std::pair<std::uint64_t, std::uint64_t>> chain_extents;
     std::uint32_t structure_crc32c = 0;
   };

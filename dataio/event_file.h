@@ -22,6 +22,10 @@ struct EventColumns {
   std::string text = "text_value";
   std::vector<std::string> modifiers;  // joined to the code with "//"; each must exist
   bool read_text = true;
+  // By setting; a file may lack them.
+  std::vector<std::string> code_parts;  // joined to the code after the modifiers
+  std::vector<std::string> events;      // each an event of its own at the row's time
+  std::string stay;                     // integers: the row's stay; empty: none
 };
 
 // Row i is dictionary[index[i]], or null where index[i] is kNull. Columns of equal serial have the
@@ -42,7 +46,15 @@ struct EventBatch {
   std::vector<float> value;           // [n] NaN for null
   StringColumn code;                  // no nulls, all valid UTF-8
   StringColumn text;
-  std::vector<StringColumn> modifiers;  // all valid UTF-8
+  std::vector<StringColumn> modifiers;  // and code parts; all valid UTF-8
+  // A column whose rows are events: of numbers (`text` has no rows then), or of strings.
+  struct EventColumn {
+    std::size_t column = 0;  // in EventColumns::events
+    std::vector<float> value;
+    StringColumn text;  // valid UTF-8
+  };
+  std::vector<EventColumn> events;
+  std::vector<std::int64_t> stay;  // [n] kNoStay for null; empty where the file has no such column
 
   std::int64_t rows() const { return static_cast<std::int64_t>(subject.size()); }
 };

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "dataio/chain_store_writer.h"
 #include "dataio/ingest/bin_edges.h"
@@ -67,9 +68,9 @@ class Ingester {
     if (options.vocabulary) {
       frozen_ = LoadFrozenVocabulary(*options.vocabulary);
       settings_ = frozen_->settings;
+      settings_.stay_column = options.settings.stay_column;  // no token depends on it
     }
-    columns_.modifiers = source_.modifier_columns;
-    columns_.read_text = settings_.text_results;
+    ChooseColumns();
     if (options.exclude_subjects) excluded_ = LoadSubjectIds(*options.exclude_subjects);
     if (options.keep_codes_file) kept_codes_ = LoadLines(*options.keep_codes_file);
     FindSplits();
@@ -107,6 +108,28 @@ class Ingester {
     }
   }
 
+  void ChooseColumns() {
+    columns_.modifiers = source_.modifier_columns;
+    columns_.read_text = settings_.text_results || options_.keep_text;
+    columns_.code_parts = settings_.code_columns;
+    columns_.events = settings_.event_columns;
+    columns_.stay = settings_.stay_column;
+    std::set<std::string> joined = {columns_.subject, columns_.time, columns_.code, columns_.value,
+                                    columns_.text};
+    std::set<std::string> made = joined;
+    joined.insert(columns_.modifiers.begin(), columns_.modifiers.end());
+    const auto refuse_twice = [](std::set<std::string>& taken, const std::string& name,
+                                 const char* setting) {
+      if (taken.insert(name).second) return;
+      throw InputError(
+          "{}: '{}' is read already: MEDS's own columns are, code_modifier_columns are joined to "
+          "the code, and every name stands once. Leave it out.",
+          setting, name);
+    };
+    for (const std::string& name : columns_.code_parts) refuse_twice(joined, name, "code_columns");
+    for (const std::string& name : columns_.events) refuse_twice(made, name, "event_columns");
+  }
+
   void FindSplits() {
     splits_.folds = options_.folds;
     splits_.fold = options_.fold;
@@ -124,11 +147,15 @@ class Ingester {
                               [](const SourceFile& f) { return f.split.has_value(); });
   }
 
+  bool HasExtras() const { return options_.keep_text || !columns_.stay.empty(); }
+
   // So many that every worker may hold a partition in all its forms within half of the memory.
   int ChoosePartitions(std::int64_t rows) const {
     if (options_.partitions > 0) return options_.partitions;
     const std::int64_t bytes =
-        rows * static_cast<std::int64_t>(sizeof(RawEvent) + sizeof(CleanEvent) + 16);
+        rows * static_cast<std::int64_t>(1 + columns_.events.size()) *
+        static_cast<std::int64_t>(sizeof(RawEvent) + sizeof(CleanEvent) + 16 +
+                                  (HasExtras() ? 3 * sizeof(RowExtra) : 0));
     const std::int64_t per_worker = options_.memory_bytes / 2 / options_.workers;
     const std::int64_t least = rows > 1'000'000 ? 2LL * options_.workers * options_.ranks.count : 1;
     return static_cast<int>(std::clamp<std::int64_t>(CeilDiv(bytes, per_worker), least, 4096));
@@ -155,8 +182,9 @@ class Ingester {
     const ReadOptions read_options{
         options_.workers,
         options_.memory_bytes,
-        columns_.read_text,
+        settings_.text_results,
         settings_.text_result_max_bytes,
+        options_.keep_text,
         excluded_.empty() ? nullptr : &excluded_,
         [&](std::int64_t batch) { Progress("read", done += batch, rows); }};
     read_ = ReadEvents(source_, columns_, read_options, options_.ranks, partitions);
@@ -194,7 +222,8 @@ class Ingester {
         event.code = read_.code_rank[event.reader][event.code];
         if (event.text < kFreeText) event.text = read_.text_rank[event.reader][event.text];
       }
-      const CleanPartition clean = CleanEvents(std::move(raw), context, statistics.findings);
+      const CleanPartition clean = CleanEvents(std::move(raw), partitions.TakeExtras(partition),
+                                               context, statistics.findings);
       statistics.Add(clean, rules_, settings_);
       partitions.SaveClean(partition, clean);
     });
@@ -255,12 +284,12 @@ class Ingester {
 
   void Write(PartitionFiles& partitions, const fs::path& folder) {
     const Tokenizer tokenizer = MakeTokenizer(vocabulary_);
-    const StoreContent content =
-        WriteShards({partitions, tokenizer, vocabulary_, folder, options_.shard_bytes,
-                     options_.workers, options_.ranks, [&](std::int64_t done, std::int64_t total) {
-                       Progress("write", done, total);
-                     }});
+    const StoreContent content = WriteShards(
+        {partitions, tokenizer, vocabulary_, folder, options_.shard_bytes, !columns_.stay.empty(),
+         options_.keep_text, options_.workers, options_.ranks,
+         [&](std::int64_t done, std::int64_t total) { Progress("write", done, total); }});
     findings_[Finding::kStaticFactsWithoutToken] += content.facts_without_token;
+    report_.kept_texts = content.kept_texts;
     std::vector<TokenEntry> entries = vocabulary_.tokens();
     for (std::size_t i = 0; i < entries.size(); ++i) {
       if (!frozen_) entries[i].train_count = content.token_counts[0][i];
@@ -271,6 +300,7 @@ class Ingester {
     report_.shards = static_cast<int>(content.shards.size());
     for (const auto& shard : content.shards) {
       report_.store_bytes += static_cast<std::int64_t>(shard.file_bytes);
+      report_.kept_text_bytes += shard.extras.text_bytes;
     }
     if (options_.ranks.index == 0) WriteMetadata(folder, tokenizer, content);
   }
@@ -346,6 +376,7 @@ class Ingester {
                          : splits_.use_folders ? "folders"
                                                : "hash";
     settings["vocabulary"] = frozen_ ? "frozen" : "fitted";
+    settings["texts"] = options_.keep_text ? "kept" : "left out";
     WriteStoreMetadata(folder, vocabulary_, CodeTable(tokenizer), content.shards, settings.dump(),
                        source.dump(), source_.simulation_json);
   }

@@ -28,6 +28,7 @@ struct IngestOptions {
   int fold = 0;
   std::optional<std::filesystem::path> keep_codes_file;   // a code a line
   std::optional<std::filesystem::path> exclude_subjects;  // a subject_id a line
+  bool keep_text = false;                                 // /text/bytes, /text/offset
   std::int64_t shard_bytes = 512LL << 20;
   // What decides only how fast.
   std::int64_t memory_bytes = 1LL << 30;
@@ -62,6 +63,8 @@ struct IngestReport {
   std::int64_t as_parent = 0, as_truncation = 0, as_prefix = 0, as_unknown = 0;
   double unknown_fraction = 0.0;  // of events
   double held_out_unknown_fraction = 0.0;
+  std::int64_t kept_texts = 0;  // keep_text: events with a text, and their texts' bytes
+  std::int64_t kept_text_bytes = 0;
 
   std::vector<Line> dropped;
   std::vector<Line> warnings;

@@ -112,6 +112,9 @@ IngestSettings LoadIngestSettings(const std::filesystem::path& yaml_file) {
        [&](const YamlValue& v) {
          s.date_only = ReadChoice<IngestSettings::DateOnly>(v, kDateOnly);
        }},
+      {"code_columns", [&](const YamlValue& v) { s.code_columns = v.AsStrings(); }},
+      {"event_columns", [&](const YamlValue& v) { s.event_columns = v.AsStrings(); }},
+      {"stay_column", [&](const YamlValue& v) { s.stay_column = v.AsString(); }},
       {"static_codes", [&](const YamlValue& v) { s.static_codes = ReadPatterns(v); }},
       {"value_tokens",
        [&](const YamlValue& v) {
@@ -139,6 +142,9 @@ std::string ToJson(const IngestSettings& s) {
                {"before_birth", Name(s.before_birth, kKeeps)},
                {"duplicates", Name(s.duplicates, kKeeps)},
                {"date_only", Name(s.date_only, kDateOnly)},
+               {"code_columns", s.code_columns},
+               {"event_columns", s.event_columns},
+               {"stay_column", s.stay_column},
                {"static_codes", s.static_codes},
                {"value_tokens", Name(s.value_tokens, kValueTokens)},
                {"value_bins", s.value_bins},
@@ -175,6 +181,9 @@ IngestSettings IngestSettingsFromJson(std::string_view text) {
     s.duplicates = Choice<Keep>(json.at("duplicates"), kKeeps);
     s.date_only = Choice<IngestSettings::DateOnly>(json.at("date_only"), kDateOnly);
     s.value_tokens = Choice<IngestSettings::ValueTokens>(json.at("value_tokens"), kValueTokens);
+    s.code_columns = json.value("code_columns", s.code_columns);
+    s.event_columns = json.value("event_columns", s.event_columns);
+    s.stay_column = json.value("stay_column", s.stay_column);
     json.at("static_codes").get_to(s.static_codes);
     json.at("value_bins").get_to(s.value_bins);
     json.at("text_results").get_to(s.text_results);

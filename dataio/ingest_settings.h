@@ -43,6 +43,12 @@ struct IngestSettings {
   // Codes of which 95 % of at least 20 events fall on 00:00:00: reported, or placed at their day's
   // end.
   DateOnly date_only = DateOnly::kReport;
+  // Columns beside MEDS's own: joined to the code ("code//part", after code_modifier_columns); made
+  // events of their own at the row's time ("route//oral"; for numbers "dose" with its value); the
+  // row's stay (integers, kept as /chain/stay). Each must be in some file.
+  std::vector<std::string> code_columns;
+  std::vector<std::string> event_columns;
+  std::string stay_column;  // empty: none
   // Facts without a time that open every window; all others are dropped and counted.
   std::vector<std::string> static_codes = {"(?i)^(MEDS_BIRTH|GENDER|SEX|RACE|ETHNICITY)(//|$)"};
 

@@ -45,6 +45,15 @@ std::string UnitOf(const std::string& code) {
   return unit == "UNK" || unit == "None" ? "" : " " + unit;
 }
 
+// Line ends and other control characters as blanks.
+std::string OnOneLine(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return line;
+}
+
 // +1 where a stay begins, -1 where it ends.
 int StayStep(const std::string& code) {
   const std::string kind = code.substr(0, code.find("//"));
@@ -54,8 +63,12 @@ int StayStep(const std::string& code) {
 
 class Printer {
  public:
-  Printer(const ChainStore& store, const ChainView& chain)
-      : store_(store), chain_(chain), head_(HeadOf(store.vocabulary(), chain)) {}
+  // `texts`: the records' own, one an event; none where the store kept none.
+  Printer(const ChainStore& store, const ChainView& chain, std::vector<std::string_view> texts)
+      : store_(store),
+        chain_(chain),
+        head_(HeadOf(store.vocabulary(), chain)),
+        texts_(std::move(texts)) {}
 
   std::string Print() {
     PrintTitle();
@@ -99,19 +112,28 @@ class Printer {
   void PrintEvent(std::int64_t i) {
     const auto place = static_cast<std::size_t>(i);
     const CodeEntry& entry = store_.codes()[chain_.code[place]];
+    PrintStay(place);
     const int step = StayStep(entry.code);
     if (step < 0 && stays_ > 0) --stays_;
     std::string line = fmt::format("  {}", stays_ > 0 ? "| " : "  ");
     line += Shortened(entry.code, 40);
     const float value = chain_.value[place];
-    const std::string shown =
-        std::isnan(value) ? TextResult(i) : fmt::format(" = {:g}{}", value, UnitOf(entry.code));
-    line += shown;
+    const std::string_view kept = texts_.empty() ? std::string_view() : texts_[event_++];
+    line += std::isnan(value) ? (kept.empty() ? TextResult(i) : "")
+                              : fmt::format(" = {:g}{}", value, UnitOf(entry.code));
+    if (!kept.empty()) line += " \"" + OnOneLine(kept) + "\"";
     if (!entry.description.empty() && line.size() + 6 < kColumns) {
       line += "  " + Shortened(entry.description, kColumns - line.size() - 2);
     }
     text_ += Shortened(line, kColumns) + "\n";
     if (step > 0) ++stays_;
+  }
+
+  // A line where the events of another stay begin.
+  void PrintStay(std::size_t place) {
+    if (chain_.stay.empty() || chain_.stay[place] == stay_) return;
+    stay_ = chain_.stay[place];
+    text_ += stay_ == kNoStay ? "  no stay\n" : fmt::format("  stay {}\n", stay_);
   }
 
   // The result that a text of the source became, of this event's token or the value token after it.
@@ -130,6 +152,9 @@ class Printer {
   const ChainView& chain_;
   ChainHead head_;
   std::string text_;
+  std::vector<std::string_view> texts_;
+  std::size_t event_ = 0;  // of the next line
+  std::int64_t stay_ = kNoStay;
   bool started_ = false;
   int stays_ = 0;
 };
@@ -138,7 +163,9 @@ class Printer {
 
 std::string ReadableChain(const ChainStore& store, std::int64_t subject_index) {
   const ChainView chain = store.chain(subject_index);
-  return Printer(store, chain).Print();
+  std::vector<std::string_view> texts;
+  if (store.has_texts()) texts = store.texts(subject_index);
+  return Printer(store, chain, std::move(texts)).Print();
 }
 
 }  // namespace sequela

@@ -39,6 +39,7 @@ void EncodedChain::Clear() {
   time_us.clear();
   code.clear();
   value.clear();
+  extra.clear();
 }
 
 Tokenizer::Tokenizer(const Vocabulary& vocabulary, const std::vector<std::string>& codes,
@@ -109,11 +110,13 @@ std::int32_t Tokenizer::TokenOf(const CleanEvent& event) const {
 
 void Tokenizer::Encode(const SubjectRecord& subject, std::span<const CleanEvent> events,
                        EncodedChain& out, std::int64_t* without_token) const {
-  const auto append = [&](std::int32_t token, std::int64_t time, std::uint32_t code, float value) {
+  const auto append = [&](std::int32_t token, std::int64_t time, std::uint32_t code, float value,
+                          std::uint32_t extra) {
     out.token.push_back(static_cast<std::uint32_t>(token));
     out.time_us.push_back(time);
     out.code.push_back(code);
     out.value.push_back(value);
+    out.extra.push_back(extra);
   };
   for (const CleanEvent& event : events.first(subject.num_static)) {
     const std::int32_t token = StaticToken(event.code);
@@ -121,19 +124,19 @@ void Tokenizer::Encode(const SubjectRecord& subject, std::span<const CleanEvent>
       ++*without_token;
       continue;
     }
-    append(token, event.time_us, event.code, event.value);
+    append(token, event.time_us, event.code, event.value, event.extra);
   }
   const auto timed = events.subspan(subject.num_static);
   for (std::size_t i = 0; i < timed.size(); ++i) {
     if (i > 0 && timed[i].time_us != timed[i - 1].time_us) {
       const std::int32_t gap =
           vocabulary_.GapToken((timed[i].time_us - timed[i - 1].time_us) / kSecondUs);
-      if (gap != Vocabulary::kNone) append(gap, timed[i].time_us, kNoCode, kNaN);
+      if (gap != Vocabulary::kNone) append(gap, timed[i].time_us, kNoCode, kNaN, 0);
     }
-    append(TokenOf(timed[i]), timed[i].time_us, timed[i].code, timed[i].value);
+    append(TokenOf(timed[i]), timed[i].time_us, timed[i].code, timed[i].value, timed[i].extra);
   }
   if (rules_[timed.back().code].rank != KindRank::kDeath) {
-    append(vocabulary_.end(), timed.back().time_us, kNoCode, kNaN);
+    append(vocabulary_.end(), timed.back().time_us, kNoCode, kNaN, 0);
   }
 }
 

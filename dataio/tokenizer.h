@@ -20,6 +20,7 @@ struct EncodedChain {
   std::vector<std::int64_t> time_us;
   std::vector<std::uint32_t> code;
   std::vector<float> value;
+  std::vector<std::uint32_t> extra;  // CleanEvent::extra of the events' first tokens, else 0
 
   std::size_t size() const { return token.size(); }
   void Clear();

@@ -11,6 +11,7 @@
 #include "dataio/store/manifest.h"
 #include "dataio/store/mapped_file.h"
 #include "dataio/store/shard.h"
+#include "dataio/store/utf8.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
@@ -22,9 +23,10 @@ constexpr std::string_view kMend = "copy it again, or ingest again";
 
 void CheckDatasetChecksums(const Shard& shard, const ChainShardWriter::Summary& summary) {
   for (std::size_t column = 0; column < kDatasetPaths.size(); ++column) {
+    if (!HasDataset(column, shard.extras())) continue;
     const std::span<const std::byte> bytes = shard.Bytes(column);
     const std::uint32_t found = Crc32c(bytes.data(), bytes.size());
-    const std::uint32_t expected = summary.crcs[column].second;
+    const std::uint32_t expected = CrcOf(summary, column);
     if (found != expected) {
       throw InputError("{}: {}: found CRC-32C {:08x}, expected {:08x}. The file is damaged: {}.",
                        shard.file().string(), kDatasetPaths[column], found, expected, kMend);
@@ -66,6 +68,36 @@ class ChainChecker {
   }
   std::int64_t events() const { return events_; }
 
+  // After all chains: a text for each event, one after another, each of them UTF-8.
+  void CheckTexts() const {
+    const std::span<const std::uint64_t> offset = shard_.text_offset();
+    const std::string_view bytes = shard_.text_bytes();
+    const auto refuse = [&](std::size_t i, const std::string& fault) {
+      throw InputError(
+          "{}: /text/offset[{}]: {}. The store was made by a faulty program or changed afterwards: "
+          "ingest again.",
+          shard_.file().string(), i, fault);
+    };
+    if (offset.size() != static_cast<std::size_t>(events_) + 1) {
+      refuse(offset.size() - 1,
+             fmt::format("found texts of {} events, expected {}", offset.size() - 1, events_));
+    }
+    for (std::size_t i = 0; i < offset.size(); ++i) {
+      const std::uint64_t lowest = i == 0 ? 0 : offset[i - 1];
+      if (offset[i] < lowest || offset[i] > bytes.size() || (i == 0 && offset[i] != 0)) {
+        refuse(i, fmt::format("found {}, expected {} to {}", offset[i], lowest,
+                              i == 0 ? 0 : bytes.size()));
+      }
+      if (i > 0 && !IsUtf8(bytes.substr(lowest, offset[i] - lowest))) {
+        refuse(i - 1, "found a text that is not UTF-8");
+      }
+    }
+    if (offset.back() != bytes.size()) {
+      refuse(offset.size() - 1, fmt::format("found {}, expected {}, the size of /text/bytes",
+                                            offset.back(), bytes.size()));
+    }
+  }
+
  private:
   [[noreturn]] void Refuse(std::string_view dataset, std::int64_t i,
                            const std::string& fault) const {
@@ -94,6 +126,10 @@ class ChainChecker {
     events_ += HasCode(i) ? 1 : 0;
     if (!HasCode(i) && !std::isnan(chain_->value[static_cast<std::size_t>(i)])) {
       Refuse("/chain/value", i, "found a value at a token that is no event, expected NaN");
+    }
+    if (!HasCode(i) && !chain_->stay.empty() &&
+        chain_->stay[static_cast<std::size_t>(i)] != kNoStay) {
+      Refuse("/chain/stay", i, "found a stay at a token that is no event, expected none");
     }
   }
 
@@ -210,6 +246,7 @@ VerifySummary VerifyStore(const std::filesystem::path& folder) {
                     static_cast<std::int64_t>(shard.subject_offset()[i]));
       ++summary.subjects;
     }
+    if (manifest.has_texts()) checker.CheckTexts();
     summary.events += checker.events();
     summary.tokens += manifest.shards[s].counts.tokens;
     summary.bytes += manifest.shards[s].file_bytes;

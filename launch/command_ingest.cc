@@ -20,12 +20,28 @@ struct Arguments {
   int folds = 0;
   int fold = 0;
   int workers = 0;
+  std::vector<std::string> code_columns, event_columns;
+  std::string stay_column;
+  bool text = false;
   bool json = false;
 };
 
 std::optional<std::filesystem::path> Optional(const std::string& text) {
   if (text.empty()) return std::nullopt;
   return text;
+}
+
+// Columns named on the command line stand before those of the settings' file.
+void ChooseColumns(const Arguments& arguments, IngestSettings* settings) {
+  const bool names_tokens = !arguments.code_columns.empty() || !arguments.event_columns.empty();
+  if (names_tokens && !arguments.vocabulary.empty()) {
+    throw InputError(
+        "--code-columns, --event-columns and --vocabulary: a fitted vocabulary brings the columns "
+        "that its tokens are made of; leave them out.");
+  }
+  if (!arguments.code_columns.empty()) settings->code_columns = arguments.code_columns;
+  if (!arguments.event_columns.empty()) settings->event_columns = arguments.event_columns;
+  if (!arguments.stay_column.empty()) settings->stay_column = arguments.stay_column;
 }
 
 IngestOptions OptionsOf(const Arguments& arguments) {
@@ -39,6 +55,8 @@ IngestOptions OptionsOf(const Arguments& arguments) {
         "give "
         "one of the two.");
   }
+  ChooseColumns(arguments, &options.settings);
+  options.keep_text = arguments.text;
   options.vocabulary = Optional(arguments.vocabulary);
   options.splits_file = Optional(arguments.splits);
   options.folds = arguments.folds;
@@ -96,6 +114,8 @@ void PrintJson(const IngestReport& r) {
                                  {"dropped", LinesJson(r.dropped)},
                                  {"warnings", LinesJson(r.warnings)},
                                  {"notes", LinesJson(r.notes)},
+                                 {"kept_texts", r.kept_texts},
+                                 {"kept_text_bytes", r.kept_text_bytes},
                                  {"date_only_codes", r.date_only_codes},
                                  {"unused_columns", r.unused_columns},
                                  {"shards", r.shards},
@@ -168,7 +188,11 @@ void PrintTable(const IngestReport& r, const std::string& out) {
   PrintLines("Warnings", r.warnings);
   PrintLines("Noted", r.notes);
   PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
-  PrintNames("Columns that are not read", r.unused_columns);
+  PrintNames("Columns that are not read (settings: code_columns, event_columns, stay_column)",
+             r.unused_columns);
+  if (r.kept_texts > 0) {
+    fmt::print("\nTexts kept      {}, {}\n", Grouped(r.kept_texts), FormatBytes(r.kept_text_bytes));
+  }
   if (!r.drift.empty())
     fmt::print("\n{:<48}{:>14}{:>14}\n", "Codes that drifted most", "then", "now");
   for (std::size_t i = 0; i < std::min<std::size_t>(r.drift.size(), 5); ++i) {
@@ -223,6 +247,17 @@ void AddIngestCommand(CLI::App& program) {
                       "file of codes, one a line, that get a token however rare");
   command->add_option("--exclude-subjects", arguments->exclude,
                       "file of subject ids, one a line, that are left out");
+  command->add_flag("--text", arguments->text, "keep every event's text_value in the store");
+  command
+      ->add_option("--code-columns", arguments->code_columns,
+                   "further columns joined to the code, comma-separated")
+      ->delimiter(',');
+  command
+      ->add_option("--event-columns", arguments->event_columns,
+                   "further columns that are events at their row's time, comma-separated")
+      ->delimiter(',');
+  command->add_option("--stay-column", arguments->stay_column,
+                      "column of integer stay ids, kept as /chain/stay");
   command->add_option("--workers", arguments->workers, "threads (default: all cores)");
   command->add_option("--shard-size", arguments->shard_size, "bytes of a shard")
       ->capture_default_str();

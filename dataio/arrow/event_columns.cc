@@ -198,12 +198,13 @@ void CheckTimeType(const arrow::DataType& type, const ColumnPlace& place) {
   }
 }
 
+bool IsNumberType(const arrow::DataType& type) {
+  return arrow::is_integer(type.id()) || arrow::is_floating(type.id()) ||
+         arrow::is_decimal(type.id());
+}
+
 void CheckNumberType(const arrow::DataType& type, const ColumnPlace& place) {
-  if (arrow::is_integer(type.id()) || arrow::is_floating(type.id()) ||
-      arrow::is_decimal(type.id()) || type.id() == Type::NA) {
-    return;
-  }
-  WrongType(type, place, "float32");
+  if (!IsNumberType(type) && type.id() != Type::NA) WrongType(type, place, "float32");
 }
 
 void CheckStringType(const arrow::DataType& type, const ColumnPlace& place) {
@@ -284,6 +285,25 @@ std::vector<float> ValuesOf(const arrow::Array& array, EventReadCounts& counts) 
     default:
       return NumbersThroughDouble(array, counts);
   }
+}
+
+std::vector<std::int64_t> StaysOf(const arrow::Array& array, const ColumnPlace& place) {
+  const auto refuse = [&](const std::string& reason) {
+    throw InputError(
+        "{}: stay ids are integers, and here are others: {}. Name another stay column, or number "
+        "the stays when writing the file.",
+        Text(place), reason);
+  };
+  arrow::Result<std::shared_ptr<arrow::Array>> cast = arrow::MakeArray(array.data());
+  if (array.type_id() == Type::DICTIONARY) cast = arrow::compute::Cast(**cast, arrow::utf8());
+  if (cast.ok()) cast = arrow::compute::Cast(**cast, arrow::int64());
+  if (!cast.ok()) refuse(cast.status().message());
+  const auto& typed = static_cast<const arrow::Int64Array&>(**cast);
+  std::vector<std::int64_t> stays(static_cast<std::size_t>(array.length()), kNoStay);
+  for (std::int64_t i = 0; i < array.length(); ++i) {
+    if (!typed.IsNull(i)) stays[static_cast<std::size_t>(i)] = typed.Value(i);
+  }
+  return stays;
 }
 
 StringColumn StringsOf(const arrow::Array& array, std::uint64_t serial) {

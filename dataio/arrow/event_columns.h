@@ -24,10 +24,14 @@ void CheckTimeType(const arrow::DataType& type, const ColumnPlace& place);
 void CheckNumberType(const arrow::DataType& type, const ColumnPlace& place);
 void CheckStringType(const arrow::DataType& type, const ColumnPlace& place);
 
+bool IsNumberType(const arrow::DataType& type);
+
 // Each throws InputError for nulls or values that do not fit, naming place and row.
 std::vector<std::int64_t> SubjectsOf(const arrow::Array& array, const ColumnPlace& place);
 std::vector<std::int64_t> TimesOf(const arrow::Array& array, const ColumnPlace& place);
 std::vector<float> ValuesOf(const arrow::Array& array, EventReadCounts& counts);
+// Integers, also as text or as whole floating-point numbers; kNoStay for null.
+std::vector<std::int64_t> StaysOf(const arrow::Array& array, const ColumnPlace& place);
 // Strings (plain, large, view or dictionary); integers are accepted for modifiers and printed.
 // `serial` is copied into the result. Marks invalid UTF-8.
 StringColumn StringsOf(const arrow::Array& array, std::uint64_t serial);

@@ -87,7 +87,14 @@ struct EventFile::Impl {
     int leaf = 0;
   };
   std::optional<Column> subject, time, code, value, text;
-  std::vector<Column> modifiers;
+  std::vector<Column> modifiers;  // and code parts
+  std::optional<Column> stay;
+  struct EventColumn {
+    Column column;
+    std::size_t number = 0;  // in EventColumns::events
+    bool is_number = false;
+  };
+  std::vector<EventColumn> events;
   mutable std::uint64_t serial = 0;
 
   std::optional<Column> Find(const std::string& name) const {
@@ -131,6 +138,15 @@ struct EventFile::Impl {
     value = Find(columns.value);
     if (columns.read_text) text = Find(columns.text);
     for (const std::string& name : columns.modifiers) modifiers.push_back(Require(name));
+    for (const std::string& name : columns.code_parts) {
+      if (const auto found = Find(name)) modifiers.push_back(*found);
+    }
+    if (!columns.stay.empty()) stay = Find(columns.stay);
+    for (std::size_t i = 0; i < columns.events.size(); ++i) {
+      if (const auto found = Find(columns.events[i])) {
+        events.push_back({*found, i, IsNumberType(TypeOf(*found))});
+      }
+    }
     CheckIntegerType(TypeOf(*subject), Place(*subject, 0, 0));
     CheckTimeType(TypeOf(*time), Place(*time, 0, 0));
     CheckStringType(TypeOf(*code), Place(*code, 0, 0));
@@ -148,6 +164,7 @@ struct EventFile::Impl {
     add(*code);
     if (text) add(*text);
     for (const Column& column : modifiers) add(column);
+    for (const EventColumn& event : events) add(event.column);
     return leaves;
   }
   std::vector<int> Leaves() const {
@@ -155,6 +172,8 @@ struct EventFile::Impl {
     if (value) leaves.push_back(value->leaf);
     if (text) leaves.push_back(text->leaf);
     for (const Column& column : modifiers) leaves.push_back(column.leaf);
+    for (const EventColumn& event : events) leaves.push_back(event.column.leaf);
+    if (stay) leaves.push_back(stay->leaf);
     std::sort(leaves.begin(), leaves.end());
     leaves.erase(std::unique(leaves.begin(), leaves.end()), leaves.end());
     return leaves;
@@ -218,8 +237,36 @@ struct EventFile::Impl {
     } else {
       out.text.index.assign(rows, StringColumn::kNull);
     }
-    for (const Column& column : modifiers) out.modifiers.push_back(ReadStrings(batch, column));
+    for (const Column& column : modifiers) {
+      out.modifiers.push_back(ReadStrings(batch, column));
+      RefuseInvalid(out.modifiers.back(), Place(column, row_group, first_row));
+    }
+    for (const EventColumn& event : events) {
+      EventBatch::EventColumn& read = out.events.emplace_back();
+      read.column = event.number;
+      if (event.is_number) {
+        read.value = ValuesOf(*batch.GetColumnByName(event.column.name), counts);
+      } else {
+        read.text = ReadStrings(batch, event.column);
+        RefuseInvalid(read.text, Place(event.column, row_group, first_row));
+      }
+    }
+    if (stay) {
+      out.stay = StaysOf(*batch.GetColumnByName(stay->name), Place(*stay, row_group, first_row));
+    }
     return out;
+  }
+  // Strings that become codes or parts of them.
+  static void RefuseInvalid(const StringColumn& strings, const ColumnPlace& place) {
+    if (strings.invalid.empty()) return;
+    for (std::size_t i = 0; i < strings.index.size(); ++i) {
+      if (strings.index[i] == StringColumn::kNull || !strings.invalid[strings.index[i]]) continue;
+      throw InputError(
+          "{}, row group {}, column '{}', row {}: not valid UTF-8, which codes are made of. Repair "
+          "the row, or leave the column out.",
+          *place.file, place.row_group, *place.column,
+          place.first_row + static_cast<std::int64_t>(i));
+    }
   }
   static void CountInvalidTexts(const StringColumn& texts, EventReadCounts& counts) {
     if (texts.invalid.empty()) return;
@@ -230,14 +277,17 @@ struct EventFile::Impl {
 
   // After a failed read: which column fails alone, for the message.
   std::string FailingColumn(int row_group) const {
-    for (const std::optional<Column>* column : {&subject, &time, &code, &value, &text}) {
-      if (!column->has_value()) continue;
+    std::vector<Column> columns = modifiers;
+    for (const auto& column : {subject, time, code, value, text, stay}) {
+      if (column) columns.push_back(*column);
+    }
+    for (const EventColumn& event : events) columns.push_back(event.column);
+    for (const Column& column : columns) {
       try {
-        std::shared_ptr<arrow::Table> ignored;
-        const auto table = reader->ReadRowGroup(row_group, {(*column)->leaf});
-        if (!table.ok()) return fmt::format(", column '{}'", (*column)->name);
+        const auto table = reader->ReadRowGroup(row_group, {column.leaf});
+        if (!table.ok()) return fmt::format(", column '{}'", column.name);
       } catch (const parquet::ParquetException&) {
-        return fmt::format(", column '{}'", (*column)->name);
+        return fmt::format(", column '{}'", column.name);
       }
     }
     return "";

@@ -16,10 +16,35 @@ constexpr std::int64_t kDayUs = 86'400'000'000;
 
 std::uint32_t ValueKey(float value) { return value != value ? 0xFFFFFFFFU : OrderKey(value); }
 
+// What is kept of the rows of a partition beside their events.
+class ExtraTable {
+ public:
+  explicit ExtraTable(std::vector<RowExtra> extras) : extras_(std::move(extras)) {
+    std::sort(extras_.begin(), extras_.end(),
+              [](const RowExtra& a, const RowExtra& b) { return RowOf(a) < RowOf(b); });
+  }
+  // Of the event's row; events made of other columns have its stay but not its text.
+  RowExtra Of(const RawEvent& event) const {
+    const auto found = std::lower_bound(
+        extras_.begin(), extras_.end(), RowOf(event),
+        [](const RowExtra& extra, std::uint64_t row) { return RowOf(extra) < row; });
+    if (found == extras_.end() || RowOf(*found) != RowOf(event)) return kNoExtra;
+    return event.column == 0 ? *found : found->WithoutText();
+  }
+
+ private:
+  template <typename T>
+  static std::uint64_t RowOf(const T& of) {
+    return static_cast<std::uint64_t>(of.file) << 32 | of.row;
+  }
+  std::vector<RowExtra> extras_;
+};
+
 // Events that differ in nothing that a store keeps have equal keys: their order makes no
 // difference.
 struct CanonicalLess {
   const std::vector<CodeRule>& rules;
+  const ExtraTable& extras;
   auto Key(const RawEvent& e) const {
     return std::make_tuple(rules[e.code].rank, e.code, ValueKey(e.value),
                            std::bit_cast<std::uint32_t>(e.value), e.text);
@@ -27,7 +52,9 @@ struct CanonicalLess {
   bool operator()(const RawEvent& a, const RawEvent& b) const {
     if (a.subject_key != b.subject_key) return a.subject_key < b.subject_key;
     if (a.time_us != b.time_us) return a.time_us < b.time_us;
-    return Key(a) < Key(b);
+    const auto order = Key(a) <=> Key(b);
+    if (order != 0) return order < 0;
+    return extras.Of(a).Key() < extras.Of(b).Key();
   }
 };
 
@@ -39,7 +66,8 @@ struct SourceLess {
     if (a.time_us != b.time_us) return a.time_us < b.time_us;
     const bool a_death = rules[a.code].rank == KindRank::kDeath;
     const bool b_death = rules[b.code].rank == KindRank::kDeath;
-    return std::make_tuple(a_death, a.file, a.row) < std::make_tuple(b_death, b.file, b.row);
+    return std::make_tuple(a_death, a.file, a.row, a.column) <
+           std::make_tuple(b_death, b.file, b.row, b.column);
   }
 };
 
@@ -51,8 +79,9 @@ std::int64_t DayEnd(std::int64_t time_us) {
 
 class Cleaner {
  public:
-  Cleaner(const CleanContext& context, Findings& findings, CleanPartition& out)
-      : context_(context), findings_(findings), out_(out) {}
+  Cleaner(const CleanContext& context, const ExtraTable& extras, Findings& findings,
+          CleanPartition& out)
+      : context_(context), extras_(extras), findings_(findings), out_(out) {}
 
   // What can be done to an event alone, before sorting.
   void Prepare(RawEvent& event) {
@@ -87,10 +116,12 @@ class Cleaner {
     }
     DropAroundLife();
     DropDuplicates();
-    std::sort(statics_.begin(), statics_.end(), [](const CleanEvent& a, const CleanEvent& b) {
-      return std::make_tuple(a.code, a.time_us, ValueKey(a.value), a.text) <
-             std::make_tuple(b.code, b.time_us, ValueKey(b.value), b.text);
-    });
+    const auto key = [&](const CleanEvent& e) {
+      return std::tuple_cat(std::make_tuple(e.code, e.time_us, ValueKey(e.value), e.text),
+                            out_.ExtraOf(e).Key());
+    };
+    std::sort(statics_.begin(), statics_.end(),
+              [&](const CleanEvent& a, const CleanEvent& b) { return key(a) < key(b); });
     out_.subjects.push_back({id, static_cast<std::uint32_t>(statics_.size()),
                              static_cast<std::uint32_t>(timed_.size()),
                              static_cast<std::uint32_t>(split)});
@@ -106,7 +137,7 @@ class Cleaner {
   // Static facts, birth and timed events apart.
   void Sort(const RawEvent& event) {
     const CodeRule& rule = context_.rules[event.code];
-    const CleanEvent clean{event.time_us, event.code, event.value, event.text};
+    const CleanEvent clean{event.time_us, event.code, event.value, event.text, KeepExtra(event)};
     const bool has_time = event.time_us != kStaticTime;
     if (rule.rank == KindRank::kBirth) {
       if (!has_time) {
@@ -133,6 +164,13 @@ class Cleaner {
     } else {
       ++findings_[Finding::kStaticFactsDropped];
     }
+  }
+
+  std::uint32_t KeepExtra(const RawEvent& event) {
+    const RowExtra extra = extras_.Of(event);
+    if (extra.Key() == kNoExtra.Key()) return 0;
+    out_.extras.push_back(extra);
+    return static_cast<std::uint32_t>(out_.extras.size());
   }
 
   void DropAroundLife() {
@@ -164,9 +202,10 @@ class Cleaner {
   }
 
   void DropDuplicates() {
-    const auto same = [](const CleanEvent& a, const CleanEvent& b) {
+    const auto same = [&](const CleanEvent& a, const CleanEvent& b) {
       return a.time_us == b.time_us && a.code == b.code && a.text == b.text &&
-             ValueKey(a.value) == ValueKey(b.value);
+             ValueKey(a.value) == ValueKey(b.value) &&
+             out_.ExtraOf(a).Key() == out_.ExtraOf(b).Key();
     };
     const bool drop = context_.settings.duplicates == IngestSettings::Keep::kDrop;
     for (auto* events : {&statics_, &timed_}) {
@@ -235,6 +274,7 @@ class Cleaner {
   }
 
   const CleanContext& context_;
+  const ExtraTable& extras_;
   Findings& findings_;
   CleanPartition& out_;
   std::vector<CleanEvent> statics_;
@@ -244,14 +284,15 @@ class Cleaner {
 
 }  // namespace
 
-CleanPartition CleanEvents(std::vector<RawEvent> raw, const CleanContext& context,
-                           Findings& findings) {
+CleanPartition CleanEvents(std::vector<RawEvent> raw, std::vector<RowExtra> row_extras,
+                           const CleanContext& context, Findings& findings) {
+  const ExtraTable extras(std::move(row_extras));
   CleanPartition out;
   out.events.reserve(raw.size());
-  Cleaner cleaner(context, findings, out);
+  Cleaner cleaner(context, extras, findings, out);
   for (RawEvent& event : raw) cleaner.Prepare(event);
   if (context.settings.order == IngestSettings::Order::kCanonical) {
-    std::sort(raw.begin(), raw.end(), CanonicalLess{context.rules});
+    std::sort(raw.begin(), raw.end(), CanonicalLess{context.rules, extras});
   } else {
     std::sort(raw.begin(), raw.end(), SourceLess{context.rules});
   }

@@ -30,10 +30,10 @@ struct CleanContext {
   const std::vector<SourceFile>& files;
 };
 
-// `raw`: code and text already ranks; taken apart. Throws InputError (a death without a time; a
-// subject in two splits) naming file and row.
-CleanPartition CleanEvents(std::vector<RawEvent> raw, const CleanContext& context,
-                           Findings& findings);
+// `raw`: code and text already ranks; taken apart. `extras`: of their rows. Throws InputError (a
+// death without a time; a subject in two splits) naming file and row.
+CleanPartition CleanEvents(std::vector<RawEvent> raw, std::vector<RowExtra> extras,
+                           const CleanContext& context, Findings& findings);
 
 // Whether a value may become a value token.
 inline bool IsPlausible(const CodeRule& rule, float value) {

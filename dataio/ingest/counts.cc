@@ -32,6 +32,8 @@ constexpr std::array<FindingText, Findings::kSize> kTexts = {{
     {"moved_to_day_end", "date-only events placed at the day's end", Kind::kInfo},
     {"implausible_values", "values outside their plausible range", Kind::kWarning},
     {"static_facts_without_token", "static facts unknown to the vocabulary", Kind::kDropped},
+    {"texts", "rows with a text", Kind::kInfo},
+    {"events_of_columns", "events made of other columns", Kind::kInfo},
 }};
 
 }  // namespace

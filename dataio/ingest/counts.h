@@ -35,6 +35,8 @@ enum class Finding : std::uint8_t {
   kMovedToDayEnd,
   kImplausibleValues,
   kStaticFactsWithoutToken,
+  kTexts,
+  kEventsOfColumns,
   kCount
 };
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "dataio/chain_store.h"
@@ -36,7 +37,8 @@ struct RawEvent {
   std::uint32_t text;
   std::uint32_t file;    // in the sorted list of files
   std::uint32_t row;     // in the file
-  std::uint32_t reader;  // the rank whose string numbers these are
+  std::uint16_t reader;  // the rank whose string numbers these are
+  std::uint16_t column;  // 0: the row's own event; else, from 1, the event column it is made of
 };
 static_assert(sizeof(RawEvent) == 40);
 
@@ -46,9 +48,27 @@ struct CleanEvent {
   std::uint32_t code;
   float value;
   std::uint32_t text;
-  std::uint32_t reserved = 0;
+  std::uint32_t extra = 0;  // 1 + its place in CleanPartition::extras; 0: none
 };
 static_assert(sizeof(CleanEvent) == 24);
+
+// What only some settings keep of a row: its stay, and its text as it is written in the records.
+struct RowExtra {
+  std::uint32_t file;
+  std::uint32_t row;
+  std::int64_t stay;          // kNoStay for none
+  std::uint64_t text_offset;  // in the partition's text file of `rank`
+  std::uint64_t text_hash;    // 0 for no text
+  std::uint32_t text_size;
+  std::uint32_t rank;
+
+  // Extras of equal keys say the same: texts of one length and one 64-bit hash are taken as equal.
+  auto Key() const { return std::make_tuple(stay, text_hash, text_size); }
+  // The stay alone: what events made of other columns have of the row.
+  RowExtra WithoutText() const { return {file, row, stay, 0, 0, 0, rank}; }
+};
+static_assert(sizeof(RowExtra) == 40);
+inline constexpr RowExtra kNoExtra{0, 0, kNoStay, 0, 0, 0, 0};
 
 struct SubjectRecord {
   std::int64_t subject_id;
@@ -63,6 +83,11 @@ static_assert(sizeof(SubjectRecord) == 24);
 struct CleanPartition {
   std::vector<SubjectRecord> subjects;
   std::vector<CleanEvent> events;
+  std::vector<RowExtra> extras;  // of the events, in no order
+
+  const RowExtra& ExtraOf(const CleanEvent& event) const {
+    return event.extra == 0 ? kNoExtra : extras[event.extra - 1];
+  }
 };
 
 }  // namespace sequela

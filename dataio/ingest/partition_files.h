@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataio/ingest/event_records.h"
@@ -25,27 +27,54 @@ class PartitionFiles {
   }
   // Safe for concurrent use. Throws MachineError (disk full).
   void AppendRaw(int partition, std::span<const RawEvent> events);
+  // `extras` of which `texts` holds the texts, at the offsets they say. Likewise.
+  void AppendExtras(int partition, std::span<RowExtra> extras, std::string_view texts);
   void CloseRaw();  // this rank appends no more
   // All ranks' raw events of a partition, in no particular order; the files are removed.
   std::vector<RawEvent> TakeRaw(int partition) const;
+  std::vector<RowExtra> TakeExtras(int partition) const;
   void SaveClean(int partition, const CleanPartition& clean) const;
   CleanPartition LoadClean(int partition) const;
-  void RemoveClean(int partition) const;
+  void RemoveClean(int partition) const;  // and the texts
 
  private:
+  friend class KeptTexts;
   struct Sink {
     std::mutex mutex;
-    int fd = -1;
-    ~Sink();
+    int raw = -1, extra = -1, text = -1;
+    std::uint64_t text_bytes = 0;
+    void Close();
+    ~Sink() { Close(); }
   };
-  std::filesystem::path RawFile(int partition, int rank) const;
+  std::filesystem::path FileOf(const char* kind, int partition, int rank) const;
   std::filesystem::path CleanFile(int partition) const;
+  void Append(const char* kind, int partition, int* fd, std::span<const std::byte> bytes);
+  template <typename T>
+  std::vector<T> Take(const char* kind, int partition) const;
 
   std::filesystem::path folder_;
   int partitions_;
   int rank_;
   int ranks_;
   std::vector<std::unique_ptr<Sink>> sinks_;
+};
+
+// The texts of one partition's extras, as long as they are kept (RemoveClean). One thread at a
+// time.
+class KeptTexts {
+ public:
+  KeptTexts(const PartitionFiles& files, int partition);
+  ~KeptTexts();
+  KeptTexts(const KeptTexts&) = delete;
+  KeptTexts& operator=(const KeptTexts&) = delete;
+  // Valid until the next call. Throws MachineError.
+  std::string_view Read(const RowExtra& extra);
+
+ private:
+  const PartitionFiles& files_;
+  int partition_;
+  std::vector<int> fds_;  // by rank; -1: not opened yet
+  std::string text_;
 };
 
 }  // namespace sequela

@@ -17,8 +17,9 @@ namespace sequela {
 struct ReadOptions {
   int workers = 1;
   std::int64_t memory_bytes = 0;
-  bool read_text = true;
+  bool text_results = true;  // short texts become results
   int text_max_bytes = 32;
+  bool keep_text = false;                                      // texts are kept as they are written
   const std::unordered_set<std::int64_t>* excluded = nullptr;  // may be null
   std::function<void(std::int64_t rows_done)> progress;        // from any thread; may be empty
 };
@@ -34,7 +35,7 @@ struct ReadResult {
   // [codes] timed events, and those of them on 00:00:00.
   std::vector<std::int64_t> timed_events;
   std::vector<std::int64_t> midnight_events;
-  // [files] columns that exist and were not read, as "name" lists of the first file.
+  // Columns that exist in some file and were not read, by name.
   std::vector<std::string> unused_columns;
 };
 

@@ -21,6 +21,8 @@ struct WriteTask {
   const Vocabulary& vocabulary;
   const std::filesystem::path& folder;
   std::int64_t shard_bytes;
+  bool keep_stays;
+  bool keep_texts;
   int workers;
   const Ranks& ranks;
   std::function<void(std::int64_t done, std::int64_t total)> progress;
@@ -31,6 +33,7 @@ struct StoreContent {
   std::array<std::vector<std::int64_t>, 3> token_counts;  // by split, by token
   std::array<std::int64_t, 3> tokens{};                   // by split
   std::int64_t facts_without_token = 0;
+  std::int64_t kept_texts = 0;  // events that have one
 };
 
 // Removes each partition's spill file once it is written. Throws MachineError.

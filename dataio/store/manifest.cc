@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/store/json_fields.h"
+#include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
 
@@ -44,15 +45,20 @@ Json SplitsToJson(const std::array<Counts, 3>& by_split) {
 Json SummaryToJson(const Summary& shard) {
   Json datasets = Json::object();
   for (const auto& [path, crc] : shard.crcs) datasets[path] = Hex(crc);
-  return {{"file", shard.file_name},
-          {"subjects", shard.counts.subjects},
-          {"tokens", shard.counts.tokens},
-          {"splits", SplitsToJson(shard.by_split)},
-          {"bytes", shard.file_bytes},
-          {"crc32c", Hex(shard.file_crc32c)},
-          {"datasets_crc32c", datasets},
-          {"chain_extents", shard.chain_extents},
-          {"structure_crc32c", Hex(shard.structure_crc32c)}};
+  Json json = {{"file", shard.file_name},
+               {"subjects", shard.counts.subjects},
+               {"tokens", shard.counts.tokens},
+               {"splits", SplitsToJson(shard.by_split)},
+               {"bytes", shard.file_bytes},
+               {"crc32c", Hex(shard.file_crc32c)},
+               {"datasets_crc32c", datasets},
+               {"chain_extents", shard.chain_extents},
+               {"structure_crc32c", Hex(shard.structure_crc32c)}};
+  if (shard.extras.stays) json["stays"] = true;
+  if (shard.extras.texts) {
+    json["texts"] = {{"events", shard.extras.events}, {"bytes", shard.extras.text_bytes}};
+  }
+  return json;
 }
 
 Counts ParseCounts(const JsonField& field) {
@@ -107,9 +113,16 @@ Summary ParseSummary(const JsonField& field) {
   }
   shard.file_bytes = static_cast<std::uint64_t>(field["bytes"].Integer(0, INT64_MAX));
   shard.file_crc32c = ParseHex(field["crc32c"]);
+  if (field.Has("stays")) shard.extras.stays = field["stays"].Bool();
+  if (field.Has("texts")) {
+    shard.extras.texts = true;
+    shard.extras.events = field["texts"]["events"].Integer(0, shard.counts.tokens);
+    shard.extras.text_bytes = field["texts"]["bytes"].Integer(0, kMaxCount);
+  }
   const JsonField datasets = field["datasets_crc32c"];
-  for (const std::string_view path : kDatasetPaths) {
-    const std::string key(path);
+  for (std::size_t i = 0; i < kDatasetPaths.size(); ++i) {
+    if (!HasDataset(i, shard.extras)) continue;
+    const std::string key(kDatasetPaths[i]);
     shard.crcs.emplace_back(key, ParseHex(datasets[key.c_str()]));
   }
   ParseExtents(field["chain_extents"], &shard);
@@ -149,6 +162,12 @@ void ParseShards(const JsonField& shards, Manifest* manifest) {
 }
 
 void RefuseContradictions(const JsonField& root, const Manifest& manifest) {
+  for (std::size_t i = 0; i < manifest.shards.size(); ++i) {
+    if (manifest.shards[i].extras.stays != manifest.has_stays() ||
+        manifest.shards[i].extras.texts != manifest.has_texts()) {
+      root["shards"][i].Refuse("stays and texts in all shards or in none");
+    }
+  }
   if (!Equal(ParseCounts(root), manifest.Total())) {
     root["subjects"].Refuse(fmt::format("the sum over shards, {} subjects and {} tokens",
                                         manifest.Total().subjects, manifest.Total().tokens));
@@ -170,6 +189,11 @@ void RefuseContradictions(const JsonField& root, const Manifest& manifest) {
 
 }  // namespace
 
+bool HasDataset(std::size_t dataset, const ShardExtras& extras) {
+  if (dataset < 7) return true;
+  return dataset == 7 ? extras.stays : extras.texts;
+}
+
 Counts Manifest::Total() const {
   Counts sum;
   for (const Summary& shard : shards) {
@@ -186,6 +210,13 @@ Counts Manifest::TotalOf(Split split) const {
     sum.tokens += shard.by_split[static_cast<std::size_t>(split)].tokens;
   }
   return sum;
+}
+
+std::uint32_t CrcOf(const Summary& summary, std::size_t index) {
+  for (const auto& [path, crc] : summary.crcs) {
+    if (path == kDatasetPaths[index]) return crc;
+  }
+  SEQUELA_CHECK(false, "no checksum of {}", kDatasetPaths[index]);
 }
 
 std::string_view TokenTypeName(std::int32_t vocabulary_size) {

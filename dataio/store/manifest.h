@@ -14,13 +14,16 @@
 namespace sequela {
 
 inline constexpr std::string_view kStoreFormat = "sequela.chain_store";
-inline constexpr std::string_view kStoreVersion = "1.0";
+inline constexpr std::string_view kStoreVersion = "1.1";
 // The major version that this program reads: minor ones only add what an old reader may ignore.
 inline constexpr std::string_view kStoreMajorPrefix = "1.";
-inline constexpr std::array<std::string_view, 7> kDatasetPaths = {
-    "/chain/token", "/chain/time",     "/chain/code",   "/chain/value",
-    "/subject/id",  "/subject/offset", "/subject/split"};
-inline constexpr std::size_t kNumChainDatasets = 4;  // the first of them
+inline constexpr std::array<std::string_view, 10> kDatasetPaths = {
+    "/chain/token",    "/chain/time",    "/chain/code", "/chain/value", "/subject/id",
+    "/subject/offset", "/subject/split", "/chain/stay", "/text/offset", "/text/bytes"};
+// Which of them a shard with these extras has.
+bool HasDataset(std::size_t dataset, const ShardExtras& extras);
+// Whether a dataset grows with the tokens: its bytes are trusted after its checksum only.
+inline bool IsChainDataset(std::size_t dataset) { return dataset < 4 || dataset > 6; }
 
 struct Manifest {
   struct File {
@@ -39,7 +42,12 @@ struct Manifest {
 
   ChainShardWriter::Counts Total() const;
   ChainShardWriter::Counts TotalOf(Split split) const;
+  bool has_stays() const { return shards.front().extras.stays; }
+  bool has_texts() const { return shards.front().extras.texts; }
 };
+
+// The checksum that a shard's summary gives for dataset `kDatasetPaths[index]`, which it has.
+std::uint32_t CrcOf(const ChainShardWriter::Summary& summary, std::size_t index);
 
 // "uint16" or "uint32".
 std::string_view TokenTypeName(std::int32_t vocabulary_size);

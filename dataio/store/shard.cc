@@ -17,7 +17,8 @@ struct Expected {
   std::int64_t count;
 };
 
-Expected ExpectedOf(std::size_t column, const ChainShardWriter::Counts& counts, bool is_16_bits) {
+Expected ExpectedOf(std::size_t column, const ChainShardWriter::Summary& summary, bool is_16_bits) {
+  const ChainShardWriter::Counts& counts = summary.counts;
   switch (column) {
     case 0:
       return {is_16_bits ? ElementType::kU16 : ElementType::kU32, counts.tokens};
@@ -31,8 +32,14 @@ Expected ExpectedOf(std::size_t column, const ChainShardWriter::Counts& counts, 
       return {ElementType::kI64, counts.subjects};
     case 5:
       return {ElementType::kU64, counts.subjects + 1};
-    default:
+    case 6:
       return {ElementType::kU8, counts.subjects};
+    case 7:
+      return {ElementType::kI64, counts.tokens};
+    case 8:
+      return {ElementType::kU64, summary.extras.events + 1};
+    default:
+      return {ElementType::kU8, summary.extras.text_bytes};
   }
 }
 
@@ -56,7 +63,7 @@ void CheckStructure(const std::filesystem::path& file, const ChainShardWriter::S
   const std::uint32_t found = FileCrc32cOutside(file, summary.chain_extents);
   if (found != summary.structure_crc32c) {
     throw InputError(
-        "{}: found CRC-32C {:08x} outside of the /chain datasets, expected {:08x} "
+        "{}: found CRC-32C {:08x} outside of the /chain and /text datasets, expected {:08x} "
         "(manifest.json). The file is damaged or belongs to another store: copy it "
         "again, or ingest again.",
         file.string(), found, summary.structure_crc32c);
@@ -104,13 +111,14 @@ Shard::Shard(const std::filesystem::path& folder, const Manifest& manifest, std:
   const ChainShardWriter::Summary& summary = manifest.shards[index];
   file_ = folder / summary.file_name;
   tokens_are_16_bits_ = TokenTypeName(manifest.vocabulary_size) == "uint16";
+  extras_ = summary.extras;
   CheckSize(file_, summary.file_bytes);
   CheckStructure(file_, summary);
   const Hdf5Reader reader(file_);
   CheckAttributes(file_, reader, manifest);
   if (access == Access::kMapWherePossible) mapping_ = MappedFile(file_);
   for (std::size_t column = 0; column < kDatasetPaths.size(); ++column) {
-    OpenColumn(reader, summary, column);
+    if (HasDataset(column, extras_)) OpenColumn(reader, summary, column);
   }
   CheckSubjects(summary.counts.tokens);
 }
@@ -119,13 +127,13 @@ void Shard::OpenColumn(const Hdf5Reader& reader, const ChainShardWriter::Summary
                        std::size_t column) {
   const std::string path(kDatasetPaths[column]);
   const Hdf5Reader::Dataset dataset = reader.Describe(path);
-  CheckDataset(file_, path, dataset, ExpectedOf(column, summary.counts, tokens_are_16_bits_));
+  CheckDataset(file_, path, dataset, ExpectedOf(column, summary, tokens_are_16_bits_));
   const std::uint32_t crc = reader.IntegerAttribute(path, "crc32c");
-  if (crc != summary.crcs[column].second) {
+  if (crc != CrcOf(summary, column)) {
     throw InputError(
         "{}: {}: attribute crc32c: found {:08x}, expected {:08x} (manifest.json). The "
         "shard belongs to another store.",
-        file_.string(), path, crc, summary.crcs[column].second);
+        file_.string(), path, crc, CrcOf(summary, column));
   }
   const auto element = static_cast<std::uint64_t>(SizeOf(dataset.type));
   const std::uint64_t bytes = static_cast<std::uint64_t>(dataset.count) * element;

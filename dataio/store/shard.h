@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "dataio/chain_store_writer.h"
@@ -36,6 +37,13 @@ class Shard {
   std::span<const std::int64_t> subject_id() const { return Column<std::int64_t>(4); }
   std::span<const std::uint64_t> subject_offset() const { return Column<std::uint64_t>(5); }
   std::span<const std::uint8_t> subject_split() const { return Column<std::uint8_t>(6); }
+  // Empty where the shard has none.
+  std::span<const std::int64_t> stay() const { return Column<std::int64_t>(7); }
+  const ShardExtras& extras() const { return extras_; }
+  std::span<const std::uint64_t> text_offset() const { return Column<std::uint64_t>(8); }
+  std::string_view text_bytes() const {
+    return {reinterpret_cast<const char*>(columns_[9].data()), columns_[9].size()};
+  }
   // The bytes of dataset `kDatasetPaths[index]`.
   std::span<const std::byte> Bytes(std::size_t index) const { return columns_[index]; }
 
@@ -50,6 +58,7 @@ class Shard {
 
   std::filesystem::path file_;
   bool tokens_are_16_bits_ = true;
+  ShardExtras extras_;
   MappedFile mapping_;
   std::vector<std::vector<std::byte>> owned_;  // columns that could not be mapped
   std::array<std::span<const std::byte>, kDatasetPaths.size()> columns_;

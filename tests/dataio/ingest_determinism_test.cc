@@ -97,6 +97,7 @@ class IngestDeterminismTest : public ::testing::Test {
     options.memory_bytes = memory_bytes;
     options.shard_bytes = 60'000;  // several shards
     options.settings.min_subjects = 5;
+    options.keep_text = true;
     return options;
   }
 

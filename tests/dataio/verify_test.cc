@@ -142,12 +142,12 @@ TEST_F(VerifyTest, MissingPartsAreNamed) {
 }
 
 TEST_F(VerifyTest, AnotherMajorVersionIsRefused) {
-  Edit(store_ / "manifest.json", "\"format_version\": \"1.0\"", "\"format_version\": \"2.3\"");
+  Edit(store_ / "manifest.json", "\"format_version\": \"1.1\"", "\"format_version\": \"2.3\"");
   EXPECT_THAT(Open(), HasSubstr("found \"2.3\", expected version 1.x"));
 }
 
 TEST_F(VerifyTest, AMinorVersionIsRead) {
-  Edit(store_ / "manifest.json", "\"format_version\": \"1.0\"",
+  Edit(store_ / "manifest.json", "\"format_version\": \"1.1\"",
        "\"format_version\": \"1.7\", \"later\": [1]");
   EXPECT_EQ(Open(), "accepted");
 }

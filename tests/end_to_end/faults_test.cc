@@ -8,7 +8,9 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
+#include "dataio/chain_store.h"
 #include "tests/testing/tiny_world.h"
 
 namespace sequela::testing {
@@ -159,13 +161,49 @@ TEST(Faults, ChangedSettingThatAffectsResultsIsNamed) {
       0);
 }
 
-TEST(Faults, NoSubjectInTrain) {
-  const std::string splits = World().folder() / "splits.csv";
+TEST(Faults, MissingSplits) {
   const ProgramResult result =
-      RunProgram({"ingest", World().meds(), "--out", World().folder() / "no-train", "--splits",
+      RunProgram({"ingest", World().meds(), "--out", World().folder() / "no-splits", "--splits",
                   World().folder() / "missing-splits.parquet"});
   ExpectRefusal(result, {"missing-splits.parquet"});
-  EXPECT_FALSE(fs::exists(World().folder() / "no-train"));
+  EXPECT_FALSE(fs::exists(World().folder() / "no-splits"));
+}
+
+// The folder's entries, so that a test sees that nothing was added.
+std::set<std::string> EntriesOf(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+TEST(Faults, NoSubjectInTrain) {
+  const std::string splits = World().folder() / "all-held-out.csv";
+  {
+    std::ofstream file(splits);
+    file << "subject_id,split\n";
+    const ChainStore store = ChainStore::Open(World().store());
+    for (std::int64_t i = 0; i < store.num_subjects(); ++i) {
+      file << store.chain(i).subject_id << (i % 2 == 0 ? ",held_out\n" : ",tuning\n");
+    }
+  }
+  const std::string store = World().folder() / "no-train";
+  std::vector<std::string> ingest = {"ingest", World().meds(), "--out", store, "--splits", splits};
+  const auto before = EntriesOf(World().folder().path());
+  // There is nothing to fit a vocabulary on.
+  for (const int ranks : {0, 2}) {
+    ExpectRefusal(RunProgram(ingest, {.ranks = ranks}),
+                  {World().meds(), "no subject in the train split", "--vocabulary"});
+    EXPECT_EQ(EntriesOf(World().folder().path()), before);
+  }
+  // With a vocabulary from elsewhere it is a store to evaluate on, but not to train on.
+  ingest.insert(ingest.end(), {"--vocabulary", World().store()});
+  ASSERT_EQ(RunProgram(ingest).exit_code, 0);
+  for (const int ranks : {0, 2}) {
+    ExpectRefusal(RunProgram(World().TrainArguments("no-train-run", {"data.store=" + store}),
+                             {.ranks = ranks}),
+                  {store, "train", "--splits"});
+    EXPECT_FALSE(fs::exists(World().folder() / "no-train-run"));
+  }
 }
 
 TEST(Faults, AKilledRankEndsTheJob) {

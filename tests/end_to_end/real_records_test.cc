@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/testing/program.h"
+#include "tests/testing/temp_folder.h"
 
 namespace sequela::testing {
 namespace {
@@ -44,7 +45,7 @@ class RealRecordsTest : public ::testing::TestWithParam<DemoSet> {
     return result;
   }
 
-  TemporaryFolder folder_;
+  TempFolder folder_;
   fs::path tables_;
 };
 
@@ -53,8 +54,8 @@ TEST_P(RealRecordsTest, HeldOutSubjectsArePredictedBetterThanByBigrams) {
   Run({"ingest-csv", Config(set.mapping), "--tables", tables_, "--out", folder_ / "meds"});
   Run({"ingest", folder_ / "meds", "--out", folder_ / "store"});
   Run({"verify", folder_ / "store"});
-  Run({"train", Config(set.experiment), "data.store=" + (folder_ / "store"),
-       "run.folder=" + (folder_ / "run")},
+  Run({"train", Config(set.experiment), "data.store=" + (folder_ / "store").string(),
+       "run.folder=" + (folder_ / "run").string()},
       2);
   const auto result = nlohmann::json::parse(Run({"evaluate", folder_ / "run", "--json"}, 2).output);
   const auto model = result.at("nll_per_token").get<double>();

@@ -142,15 +142,4 @@ ProgramResult RunProgram(const std::vector<std::string>& arguments, const Progra
   return RunningProgram(arguments, options).Finish();
 }
 
-TemporaryFolder::TemporaryFolder() {
-  char name[] = "/tmp/sequela-test-XXXXXX";
-  if (::mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp failed");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 }  // namespace sequela::testing

@@ -46,7 +46,7 @@ TinyWorld::TinyWorld(int subjects) {
 std::vector<std::string> TinyWorld::TrainArguments(
     const std::string& run_name, const std::vector<std::string>& overrides) const {
   std::vector<std::string> arguments = {"train", experiment(), "data.store=" + store(),
-                                        "run.folder=" + (folder_ / run_name)};
+                                        "run.folder=" + (folder_ / run_name).string()};
   arguments.insert(arguments.end(), overrides.begin(), overrides.end());
   return arguments;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/testing/program.h"
+#include "tests/testing/temp_folder.h"
 
 namespace sequela::testing {
 
@@ -17,7 +18,7 @@ class TinyWorld {
   // Simulates and ingests; throws std::runtime_error with the program's message where that fails.
   explicit TinyWorld(int subjects = 200);
 
-  const TemporaryFolder& folder() const { return folder_; }
+  const TempFolder& folder() const { return folder_; }
   std::string meds() const { return folder_ / "meds"; }
   std::string store() const { return folder_ / "store"; }
   std::string experiment() const { return folder_ / "tiny.yaml"; }
@@ -27,7 +28,7 @@ class TinyWorld {
                                           const std::vector<std::string>& overrides = {}) const;
 
  private:
-  TemporaryFolder folder_;
+  TempFolder folder_;
 };
 
 // metrics.jsonl: one object a line, by step; only the fields that are deterministic (interfaces:

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/atomic_file.h"
-#include "tests/testing/program.h"
+#include "tests/testing/temp_folder.h"
 #include "trainer/metrics/event_file.h"
 
 namespace sequela {
@@ -129,7 +129,7 @@ class MetricsTest : public ::testing::Test {
   std::filesystem::path Folder() const { return folder_.path(); }
 
  private:
-  testing::TemporaryFolder folder_;
+  testing::TempFolder folder_;
 };
 
 TEST_F(MetricsTest, LinesHoldTheContractsKeysAndReadBackBitForBit) {
