@@ -9,16 +9,17 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "dataio/chain_store_writer.h"
 #include "dataio/ingest/bin_edges.h"
 #include "dataio/ingest/bytes.h"
 #include "dataio/ingest/clean_events.h"
-#include "dataio/ingest/fallbacks.h"
+#include "dataio/ingest/columns.h"
 #include "dataio/ingest/frozen_vocabulary.h"
 #include "dataio/ingest/partition_files.h"
 #include "dataio/ingest/read_events.h"
+#include "dataio/ingest/report_parts.h"
+#include "dataio/ingest/separate_values.h"
 #include "dataio/ingest/source_files.h"
 #include "dataio/ingest/statistics.h"
 #include "dataio/ingest/token_counts.h"
@@ -70,7 +71,7 @@ class Ingester {
       settings_ = frozen_->settings;
       settings_.stay_column = options.settings.stay_column;  // no token depends on it
     }
-    ChooseColumns();
+    columns_ = ColumnsOf(settings_, source_.modifier_columns, options.keep_text);
     if (options.exclude_subjects) excluded_ = LoadSubjectIds(*options.exclude_subjects);
     if (options.keep_codes_file) kept_codes_ = LoadLines(*options.keep_codes_file);
     FindSplits();
@@ -106,28 +107,6 @@ class Ingester {
     if (options_.folds != 0 && options_.splits_file) {
       throw InputError("--splits and --folds both say how to split; give one of them.");
     }
-  }
-
-  void ChooseColumns() {
-    columns_.modifiers = source_.modifier_columns;
-    columns_.read_text = settings_.text_results || options_.keep_text;
-    columns_.code_parts = settings_.code_columns;
-    columns_.events = settings_.event_columns;
-    columns_.stay = settings_.stay_column;
-    std::set<std::string> joined = {columns_.subject, columns_.time, columns_.code, columns_.value,
-                                    columns_.text};
-    std::set<std::string> made = joined;
-    joined.insert(columns_.modifiers.begin(), columns_.modifiers.end());
-    const auto refuse_twice = [](std::set<std::string>& taken, const std::string& name,
-                                 const char* setting) {
-      if (taken.insert(name).second) return;
-      throw InputError(
-          "{}: '{}' is read already: MEDS's own columns are, code_modifier_columns are joined to "
-          "the code, and every name stands once. Leave it out.",
-          setting, name);
-    };
-    for (const std::string& name : columns_.code_parts) refuse_twice(joined, name, "code_columns");
-    for (const std::string& name : columns_.events) refuse_twice(made, name, "event_columns");
   }
 
   void FindSplits() {
@@ -279,7 +258,11 @@ class Ingester {
       counters[static_cast<std::size_t>(worker)].Count(partition, tokenizer);
     });
     std::vector<TokenUse> use = MergeCounts(counters, options_.ranks);
-    vocabulary_ = Vocabulary(FinalTokens(input, draft, use));
+    std::vector<TokenEntry> tokens = FinalTokens(input, draft, use);
+    if (settings_.value_tokens == IngestSettings::ValueTokens::kSeparate) {
+      tokens = SeparateValues(tokens);
+    }
+    vocabulary_ = Vocabulary(std::move(tokens));
   }
 
   void Write(PartitionFiles& partitions, const fs::path& folder) {
@@ -295,7 +278,7 @@ class Ingester {
       if (!frozen_) entries[i].train_count = content.token_counts[0][i];
     }
     vocabulary_ = Vocabulary(std::move(entries));
-    CountMass(content);
+    CountMass(content.token_counts, vocabulary_, &report_);
     for (int split = 0; split < 3; ++split) report_.tokens[split] = content.tokens[split];
     report_.shards = static_cast<int>(content.shards.size());
     for (const auto& shard : content.shards) {
@@ -303,41 +286,6 @@ class Ingester {
       report_.kept_text_bytes += shard.extras.text_bytes;
     }
     if (options_.ranks.index == 0) WriteMetadata(folder, tokenizer, content);
-  }
-
-  void CountMass(const StoreContent& content) {
-    std::array<std::int64_t, 3> unknown{};
-    std::array<std::int64_t, 3> events{};
-    for (std::size_t split = 0; split < 3; ++split) {
-      for (std::int32_t token = 0; token < vocabulary_.size(); ++token) {
-        const std::int64_t count = content.token_counts[split][static_cast<std::size_t>(token)];
-        const TokenEntry& entry = vocabulary_[token];
-        if (token == vocabulary_.unk()) {
-          unknown[split] += count;
-          report_.as_unknown += count;
-        } else if (entry.kind == TokenKind::kStatic) {
-          report_.as_static += count;
-        } else if (entry.is_fallback) {
-          const auto kind = FallbackKind(entry.text);
-          (kind == "parent"       ? report_.as_parent
-           : kind == "truncation" ? report_.as_truncation
-                                  : report_.as_prefix) += count;
-        } else if (entry.kind == TokenKind::kCode) {
-          report_.as_code += count;
-        } else if (entry.kind == TokenKind::kValue) {
-          (entry.has_numeric_bin() ? report_.as_value : report_.as_text) += count;
-        } else {
-          continue;
-        }
-        events[split] += count;
-      }
-    }
-    const auto fraction = [](std::int64_t part, std::int64_t whole) {
-      return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
-    };
-    report_.unknown_fraction =
-        fraction(unknown[0] + unknown[1] + unknown[2], events[0] + events[1] + events[2]);
-    report_.held_out_unknown_fraction = fraction(unknown[2], events[2]);
   }
 
   std::vector<CodeEntry> CodeTable(const Tokenizer& tokenizer) const {
@@ -381,22 +329,6 @@ class Ingester {
                        source.dump(), source_.simulation_json);
   }
 
-  void FindDrift() {
-    constexpr std::size_t kMost = 20;
-    double events = 0.0;
-    for (const std::int64_t count : read_.timed_events) events += static_cast<double>(count);
-    for (std::size_t i = 0; i < read_.codes.size(); ++i) {
-      const auto then = frozen_->train_shares.find(read_.codes[i]);
-      report_.drift.push_back({read_.codes[i],
-                               then == frozen_->train_shares.end() ? 0.0 : then->second,
-                               static_cast<double>(read_.timed_events[i]) / std::max(events, 1.0)});
-    }
-    std::stable_sort(report_.drift.begin(), report_.drift.end(), [](const auto& a, const auto& b) {
-      return std::abs(a.share_now - a.share_then) > std::abs(b.share_now - b.share_then);
-    });
-    report_.drift.resize(std::min(report_.drift.size(), kMost));
-  }
-
   void FinishReport() {
     report_.num_codes = static_cast<std::int64_t>(read_.codes.size());
     report_.vocabulary_size = vocabulary_.size();
@@ -404,19 +336,13 @@ class Ingester {
     for (const TokenEntry& entry : vocabulary_.tokens()) {
       ++report_.vocabulary_kinds[static_cast<std::size_t>(entry.kind)];
     }
-    for (std::size_t i = 0; i < Findings::kSize; ++i) {
-      const auto finding = static_cast<Finding>(i);
-      if (findings_[finding] == 0) continue;
-      const FindingText& text = TextOf(finding);
-      auto& lines = text.kind == FindingKind::kDropped   ? report_.dropped
-                    : text.kind == FindingKind::kWarning ? report_.warnings
-                                                         : report_.notes;
-      lines.push_back({std::string(text.key), std::string(text.text), findings_[finding]});
-    }
+    AddFindings(findings_, &report_);
     for (std::size_t i = 0; i < rules_.size(); ++i) {
       if (rules_[i].is_date_only) report_.date_only_codes.push_back(read_.codes[i]);
     }
-    if (frozen_) FindDrift();
+    if (frozen_) {
+      report_.drift = FindDrift(read_.codes, read_.timed_events, frozen_->train_shares);
+    }
     report_.unused_columns = read_.unused_columns;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);

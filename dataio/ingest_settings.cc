@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 const std::vector<std::string> kOrders = {"canonical", "source"};
 const std::vector<std::string> kKeeps = {"keep", "drop"};
 const std::vector<std::string> kDateOnly = {"report", "end_of_day"};
-const std::vector<std::string> kValueTokens = {"joint", "none"};
+const std::vector<std::string> kValueTokens = {"joint", "separate", "none"};
 
 int ReadInt(const YamlValue& value, std::int64_t low, std::int64_t high) {
   const std::int64_t number = value.AsInteger();

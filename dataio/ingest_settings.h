@@ -32,7 +32,7 @@ struct IngestSettings {
   enum class Order : std::uint8_t { kCanonical, kSource };
   enum class Keep : std::uint8_t { kKeep, kDrop };
   enum class DateOnly : std::uint8_t { kReport, kEndOfDay };
-  enum class ValueTokens : std::uint8_t { kJoint, kNone };
+  enum class ValueTokens : std::uint8_t { kJoint, kSeparate, kNone };
 
   // Order of events that share a time stamp. Canonical: birth, admissions, others, discharges,
   // death; then code, value, text. Source: the order of the rows (needs each subject in one file).
@@ -52,6 +52,8 @@ struct IngestSettings {
   // Facts without a time that open every window; all others are dropped and counted.
   std::vector<std::string> static_codes = {"(?i)^(MEDS_BIRTH|GENDER|SEX|RACE|ETHNICITY)(//|$)"};
 
+  // Joint: a token for code and bin, "LAB//K//Q7". Separate: the code's token, then "Q7", which
+  // all codes share; each code has its own bins all the same.
   ValueTokens value_tokens = ValueTokens::kJoint;
   int value_bins = 10;
   std::vector<ValueRule> values;

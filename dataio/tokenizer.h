@@ -48,6 +48,7 @@ class Tokenizer {
  private:
   struct CodeTokens {
     std::int32_t plain = Vocabulary::kNone;
+    bool is_own = false;  // plain is this code's own token, no fallback
     std::int32_t fact = Vocabulary::kNone;
     std::int32_t other_text = Vocabulary::kNone;
     std::uint32_t first_bin = 0;  // its bins in bins_
@@ -57,13 +58,28 @@ class Tokenizer {
     float upper;
     std::int32_t token;
   };
-  std::int32_t TokenOf(const CleanEvent& event) const;
+  // An event's tokens: the second one is kNone where there is one token.
+  struct EventTokens {
+    std::int32_t first = Vocabulary::kNone;
+    std::int32_t second = Vocabulary::kNone;
+  };
+  void ReadCode(const TokenEntry& entry, std::int32_t token, std::uint32_t code,
+                const std::vector<std::string>& texts);
+  void ReadSharedValues(const std::vector<std::string>& texts);
+  EventTokens TokensOf(const CleanEvent& event) const;
+  // The value token, or kNone where the event has no usable result.
+  std::int32_t ResultOf(const CleanEvent& event) const;
 
   const Vocabulary& vocabulary_;
   const std::vector<CodeRule>& rules_;
   std::vector<CodeTokens> codes_;
   std::vector<Bin> bins_;
   CountingMap text_tokens_;  // code << 32 | text -> token + 1
+  // Separate value tokens, which all codes share.
+  bool is_separate_ = false;
+  std::vector<std::int32_t> bin_tokens_;          // by bin_number
+  std::vector<std::int32_t> shared_text_tokens_;  // by text; kNone: a rare one
+  std::int32_t shared_other_text_ = Vocabulary::kNone;
 };
 
 }  // namespace sequela

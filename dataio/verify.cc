@@ -175,6 +175,11 @@ class ChainChecker {
         (HasCode(i) || i + 1 == chain_->size() || !HasCode(i + 1))) {
       Refuse("/chain/token", i, "found a gap token that no event follows");
     }
+    if (entry.kind == TokenKind::kValue && !HasCode(i) &&
+        (i == 0 || !HasCode(i - 1) || Entry(i - 1).kind == TokenKind::kStatic)) {
+      Refuse("/chain/token", i,
+             fmt::format("found \"{}\" without its event before it", entry.text));
+    }
     const bool begins_event = entry.kind == TokenKind::kCode || entry.kind == TokenKind::kStatic ||
                               chain_->token(i) == vocabulary_.unk();
     if (begins_event && !HasCode(i)) {

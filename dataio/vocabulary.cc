@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "dataio/store/json_fields.h"
 #include "kernels/base/atomic_file.h"
@@ -21,6 +22,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::string_view, kNumTokenKinds> kKindNames = {"special", "static", "age",
                                                                      "gap",     "code",   "value"};
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMaxBins = 1 << 16;
 constexpr std::size_t kMaxTokens = std::size_t{1} << 24;
 
 bool IsInterval(const TokenEntry& entry) {
@@ -39,6 +41,10 @@ Json ToJsonObject(const TokenEntry& entry, bool with_statistics) {
   if (entry.has_numeric_bin()) {
     object["bin"] = {EdgeToJson(entry.bin_lower), EdgeToJson(entry.bin_upper)};
   }
+  if (!entry.value_edges.empty()) {
+    object["value_edges"] = std::vector<double>(entry.value_edges.begin(), entry.value_edges.end());
+  }
+  if (entry.bin_number > 0) object["bin_number"] = entry.bin_number;
   if (!entry.text_result.empty()) object["text_result"] = entry.text_result;
   if (IsInterval(entry)) {
     const bool open = entry.upper_seconds == kMaxInteger;
@@ -88,6 +94,16 @@ void ParseBin(const JsonField& bin, TokenEntry* entry) {
   if (!(entry->bin_lower < entry->bin_upper)) bin.Refuse("a lower edge below the upper one");
 }
 
+void ParseValueEdges(const JsonField& edges, TokenEntry* entry) {
+  for (std::size_t i = 0; i < edges.ArraySize(); ++i) {
+    const auto edge = static_cast<float>(edges[i].Number());
+    if (!std::isfinite(edge) || (i > 0 && edge <= entry->value_edges.back())) {
+      edges[i].Refuse("finite float32 edges that ascend");
+    }
+    entry->value_edges.push_back(edge);
+  }
+}
+
 void ParseInterval(const JsonField& seconds, TokenEntry* entry) {
   if (seconds.ArraySize() != 2) seconds.Refuse("two times in seconds");
   const JsonField upper = seconds[std::size_t{1}];
@@ -115,6 +131,10 @@ TokenEntry ParseToken(const JsonField& token) {
   if (token.Has("code")) entry.code = token["code"].String();
   if (token.Has("is_fallback")) entry.is_fallback = token["is_fallback"].Bool();
   if (token.Has("bin")) ParseBin(token["bin"], &entry);
+  if (token.Has("value_edges")) ParseValueEdges(token["value_edges"], &entry);
+  if (token.Has("bin_number")) {
+    entry.bin_number = static_cast<std::int32_t>(token["bin_number"].Integer(1, kMaxBins));
+  }
   if (token.Has("text_result")) entry.text_result = token["text_result"].String();
   if (IsInterval(entry)) ParseInterval(token["seconds"], &entry);
   if (token.Has("quantiles_seconds")) ParseQuantiles(token["quantiles_seconds"], &entry);
@@ -136,6 +156,24 @@ std::vector<std::int32_t> ByLowerEdge(const std::vector<TokenEntry>& tokens, Tok
   return chosen;
 }
 
+// Each bin of a code has its token, once.
+void RefuseMissingBins(const std::vector<TokenEntry>& tokens, std::string_view file) {
+  std::size_t most = 0;
+  std::set<std::size_t> numbers;
+  for (const TokenEntry& entry : tokens) {
+    if (!entry.value_edges.empty()) most = std::max(most, entry.value_edges.size() + 1);
+    if (entry.bin_number > 0 &&
+        !numbers.insert(static_cast<std::size_t>(entry.bin_number)).second) {
+      throw InputError("{}: two tokens of bin_number {}", file, entry.bin_number);
+    }
+  }
+  for (std::size_t number = 1; number <= most; ++number) {
+    if (numbers.contains(number)) continue;
+    throw InputError("{}: a code has {} value bins, but no token has bin_number {}", file, most,
+                     number);
+  }
+}
+
 // What the constructor requires, said to the owner of the file.
 void RefuseBadTokens(const std::vector<TokenEntry>& tokens, std::string_view file) {
   std::unordered_map<std::string_view, std::size_t> seen;
@@ -152,6 +190,7 @@ void RefuseBadTokens(const std::vector<TokenEntry>& tokens, std::string_view fil
       throw InputError("{}: no token \"{}\" of kind special", file, special);
     }
   }
+  RefuseMissingBins(tokens, file);
   for (const TokenKind kind : {TokenKind::kAge, TokenKind::kGap}) {
     const std::vector<std::int32_t> chain = ByLowerEdge(tokens, kind);
     for (std::size_t i = 1; i < chain.size(); ++i) {

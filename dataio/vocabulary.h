@@ -33,6 +33,11 @@ struct TokenEntry {
   float bin_lower = std::numeric_limits<float>::quiet_NaN();
   float bin_upper = std::numeric_limits<float>::quiet_NaN();
   std::string text_result{};  // value tokens of text results: the result ("positive", "OTHER")
+  // Separate value tokens. Of a code: the edges, ascending, between the bins of its values; a value
+  // v lies in bin 1 + (number of edges below v). Of a value token that stands for every code's bin
+  // of this number (its code is empty): the number, from 1.
+  std::vector<float> value_edges{};
+  std::int32_t bin_number = 0;
   // Gap and age tokens: lower <= seconds < upper (INT64_MAX at the top). Ages are seconds since
   // birth.
   std::int64_t lower_seconds = 0;

@@ -152,6 +152,10 @@ WindowTable::WindowTable(const ChainStore& store, const WindowOptions& options)
   for (std::int64_t subject = 0; subject < store.num_subjects(); ++subject) {
     if (store.split(subject) == options.split) cutter.Cut(subject);
   }
+  if (windows_.empty() && account_.subjects_without_targets == 0) {
+    throw InputError("{}: no subject is in split {}. Ingest with other splits (--splits, --folds).",
+                     store.folder().string(), NameOf(options.split));
+  }
   if (windows_.empty()) {
     throw InputError(
         "{}: split {} has no events to learn from or to predict ({} of its subjects "

@@ -90,7 +90,10 @@ NgramModel FitCodeBaseline(const ChainStore& store, const CodeGroups& groups) {
   const auto make = [&](const ChainView& chain) { return CodeSequence(vocabulary, groups, chain); };
   const auto num_targets = static_cast<std::int32_t>(
       std::ranges::count_if(groups.token_of_group, [&](std::int32_t token) {
-        return IsTarget(vocabulary[token]) && vocabulary[token].kind != TokenKind::kGap;
+        // Value tokens that all codes share belong to the events before them.
+        const TokenEntry& entry = vocabulary[token];
+        return IsTarget(entry) && entry.kind != TokenKind::kGap &&
+               !(entry.kind == TokenKind::kValue && entry.code.empty());
       }));
   return {groups.num_groups(), num_targets, ShareOf(store, false, make),
           ShareOf(store, true, make)};

@@ -1,9 +1,6 @@
 #include "dataio/event_file.h"
 
-#include <arrow/array/concatenate.h>
-#include <arrow/array/util.h>
 #include <arrow/compute/cast.h>
-#include <arrow/io/file.h>
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <parquet/arrow/reader.h>
@@ -14,56 +11,13 @@
 #include <optional>
 
 #include "dataio/arrow/event_columns.h"
+#include "dataio/arrow/parquet_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t kBatchRows = 64 * 1024;
-
-[[noreturn]] void Damaged(const std::string& file, const std::string& place,
-                          const std::string& reason) {
-  throw InputError(
-      "{}{}: cannot be read as Parquet: {}. The file is damaged, truncated, or something "
-      "else; write or copy it again.",
-      file, place, reason);
-}
-
-// Runs `open`, turning Arrow's and Parquet's errors into ours.
-template <typename Function>
-auto ReadOrRefuse(const std::string& file, const std::string& place, Function&& open) {
-  try {
-    auto result = open();
-    if (!result.ok()) Damaged(file, place, result.status().message());
-    return std::move(result).ValueUnsafe();
-  } catch (const parquet::ParquetException& error) {
-    Damaged(file, place, error.what());
-  }
-}
-
-std::unique_ptr<parquet::arrow::FileReader> OpenReader(const std::string& file,
-                                                       const std::vector<int>& dictionary_leaves) {
-  if (!fs::exists(file)) throw InputError("{}: no such file", file);
-  auto source = ReadOrRefuse(file, "", [&] { return arrow::io::ReadableFile::Open(file); });
-  parquet::ReaderProperties parquet_properties(arrow::default_memory_pool());
-  parquet_properties.set_page_checksum_verification(true);
-  parquet_properties.enable_buffered_stream();
-  parquet_properties.set_buffer_size(256 * 1024);
-  parquet::ArrowReaderProperties arrow_properties(/*use_threads=*/false);
-  arrow_properties.set_pre_buffer(false);
-  arrow_properties.set_batch_size(kBatchRows);
-  for (const int leaf : dictionary_leaves) arrow_properties.set_read_dictionary(leaf, true);
-  return ReadOrRefuse(file, "",
-                      [&]() -> arrow::Result<std::unique_ptr<parquet::arrow::FileReader>> {
-                        parquet::arrow::FileReaderBuilder builder;
-                        ARROW_RETURN_NOT_OK(builder.Open(source, parquet_properties));
-                        return builder.memory_pool(arrow::default_memory_pool())
-                            ->properties(arrow_properties)
-                            ->Build();
-                      });
-}
 
 std::string Quoted(const std::vector<std::string>& names) {
   std::string text;
@@ -334,10 +288,10 @@ void EventFile::ReadRowGroup(int row_group, const std::function<void(const Event
   const auto next_batch = [&](arrow::RecordBatchReader& batches) {
     try {
       auto batch = batches.Next();
-      if (!batch.ok()) Damaged(impl_->file, place(), batch.status().message());
+      if (!batch.ok()) RefuseDamaged(impl_->file, place(), batch.status().message());
       return *std::move(batch);
     } catch (const parquet::ParquetException& error) {
-      Damaged(impl_->file, place(), error.what());
+      RefuseDamaged(impl_->file, place(), error.what());
     }
   };
   const auto batches = ReadOrRefuse(impl_->file, fmt::format(", row group {}", row_group), [&] {
@@ -350,82 +304,8 @@ void EventFile::ReadRowGroup(int row_group, const std::function<void(const Event
     row += batch->num_rows();
   }
   if (row != first_row(row_group + 1)) {
-    Damaged(impl_->file, fmt::format(", row group {}", row_group), "rows are missing");
+    RefuseDamaged(impl_->file, fmt::format(", row group {}", row_group), "rows are missing");
   }
-}
-
-namespace {
-
-// A whole small table, its wanted columns cast to one type each.
-std::shared_ptr<arrow::Array> ReadColumn(const arrow::Table& table, const std::string& file,
-                                         const std::string& name,
-                                         const std::shared_ptr<arrow::DataType>& type) {
-  const auto column = table.GetColumnByName(name);
-  if (!column) return nullptr;
-  const auto cast = arrow::compute::Cast(arrow::Datum(column), type);
-  if (!cast.ok()) {
-    throw InputError("{}, column '{}': type {} where {} is expected: {}", file, name,
-                     column->type()->ToString(), type->ToString(), cast.status().message());
-  }
-  const auto whole = arrow::Concatenate(cast->chunked_array()->chunks());
-  if (column->length() == 0) return *arrow::MakeEmptyArray(type);
-  return *whole;
-}
-
-std::shared_ptr<arrow::Table> ReadTable(const std::string& file) {
-  const auto reader = OpenReader(file, {});
-  return ReadOrRefuse(file, "", [&] { return reader->ReadTable(); });
-}
-
-std::shared_ptr<arrow::Array> RequireColumn(const arrow::Table& table, const std::string& file,
-                                            const std::string& name,
-                                            const std::shared_ptr<arrow::DataType>& type) {
-  auto column = ReadColumn(table, file, name, type);
-  if (!column) throw InputError("{}: no column '{}'.", file, name);
-  if (column->null_count() > 0) {
-    throw InputError("{}, column '{}': {} null rows where none are allowed.", file, name,
-                     column->null_count());
-  }
-  return column;
-}
-
-}  // namespace
-
-std::vector<CodeMetadata> ReadCodeMetadata(const fs::path& path) {
-  const std::string file = path.string();
-  const auto table = ReadTable(file);
-  const auto codes = RequireColumn(*table, file, "code", arrow::utf8());
-  const auto descriptions = ReadColumn(*table, file, "description", arrow::utf8());
-  const auto parents = ReadColumn(*table, file, "parent_codes", arrow::list(arrow::utf8()));
-  std::vector<CodeMetadata> entries(static_cast<std::size_t>(codes->length()));
-  for (std::int64_t i = 0; i < codes->length(); ++i) {
-    CodeMetadata& entry = entries[static_cast<std::size_t>(i)];
-    entry.code = static_cast<const arrow::StringArray&>(*codes).GetString(i);
-    if (descriptions && !descriptions->IsNull(i)) {
-      entry.description = static_cast<const arrow::StringArray&>(*descriptions).GetString(i);
-    }
-    if (!parents || parents->IsNull(i)) continue;
-    const auto& lists = static_cast<const arrow::ListArray&>(*parents);
-    const auto& values = static_cast<const arrow::StringArray&>(*lists.values());
-    for (std::int64_t j = lists.value_offset(i); j < lists.value_offset(i + 1); ++j) {
-      if (!values.IsNull(j)) entry.parent_codes.push_back(values.GetString(j));
-    }
-  }
-  return entries;
-}
-
-std::vector<SubjectSplitRow> ReadSubjectSplits(const fs::path& path) {
-  const std::string file = path.string();
-  const auto table = ReadTable(file);
-  const auto subjects = RequireColumn(*table, file, "subject_id", arrow::int64());
-  const auto splits = RequireColumn(*table, file, "split", arrow::utf8());
-  std::vector<SubjectSplitRow> rows(static_cast<std::size_t>(subjects->length()));
-  for (std::int64_t i = 0; i < subjects->length(); ++i) {
-    rows[static_cast<std::size_t>(i)] = {
-        static_cast<const arrow::Int64Array&>(*subjects).Value(i),
-        static_cast<const arrow::StringArray&>(*splits).GetString(i)};
-  }
-  return rows;
 }
 
 void ReleaseArrowMemory() { arrow::default_memory_pool()->ReleaseUnused(); }

@@ -269,7 +269,7 @@ int EffectiveMinSubjects(const IngestSettings& settings, std::int64_t train_subj
 
 bool HasValueBins(const FitInput& input, std::size_t code) {
   const CodeStatistics& statistics = input.statistics.codes[code];
-  return input.settings.value_tokens == IngestSettings::ValueTokens::kJoint &&
+  return input.settings.value_tokens != IngestSettings::ValueTokens::kNone &&
          statistics.subjects >= input.min_subjects &&
          statistics.value_subjects >= input.min_subjects;
 }

@@ -86,6 +86,7 @@ TEST_F(ChainStoreTest, ReadsIntoMemoryWhereMappingIsImpossible) {
   const Shard mapped(temp_.path() / "store", manifest, 0);
   const Shard read(temp_.path() / "store", manifest, 0, Shard::Access::kReadIntoMemory);
   for (std::size_t column = 0; column < kDatasetPaths.size(); ++column) {
+    if (!HasDataset(column, mapped.extras())) continue;
     const auto a = mapped.Bytes(column);
     const auto b = read.Bytes(column);
     EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << kDatasetPaths[column];

@@ -190,8 +190,8 @@ TEST_F(ColumnsTest, EventColumnsAreEventsAtTheirRowsTime) {
   EXPECT_THAT(TokensOf(store, 1), ElementsAre("GENDER//F", "race//WHITE", "ADMISSION", "DRUG//x",
                                               "dose", "route//oral", "[END]"));
   const ChainView chain = store.chain(*store.FindSubject(1));
-  EXPECT_EQ(chain.value[5], 0.5F);
-  EXPECT_EQ(chain.time_us[6], chain.time_us[4]);
+  EXPECT_EQ(chain.value[4], 0.5F);
+  EXPECT_EQ(chain.time_us[5], chain.time_us[3]);
   EXPECT_EQ(report_.total_events(), 10);
   EXPECT_EQ(Counted(report_, "events_of_columns"), 5);
   EXPECT_THAT(report_.unused_columns, ElementsAre("hadm_id"));

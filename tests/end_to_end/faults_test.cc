@@ -223,7 +223,7 @@ TEST(Faults, AKilledRankEndsTheJob) {
 }
 
 TEST(Faults, AFileSystemThatHangsWhileSavingEndsTheJob) {
-  const fs::path checkpoints = World().folder() / "hangs" + "/checkpoints";
+  const fs::path checkpoints = World().folder() / "hangs/checkpoints";
   RunningProgram program(
       World().TrainArguments("hangs", {"schedule.steps=100000", "data.global_batch_tokens=128",
                                        "evaluation.every_steps=0", "checkpoint.every_steps=20",

@@ -2,6 +2,7 @@
 // The main job as a user runs it: simulate, ingest, verify, train on 2 ranks, evaluate.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/testing/tiny_world.h"
@@ -74,6 +75,36 @@ TEST(MainPath, OracleAgreesWithEvaluate) {
   EXPECT_EQ(oracle["targets"], evaluated["targets"]);
   EXPECT_NEAR(oracle["oracle_nll_per_token"].get<double>(),
               evaluated["oracle_nll_per_token"].get<double>(), 1e-9);
+}
+
+TEST(MainPath, EventsOfTwoTokensAreTrainedAndEvaluatedAsEvents) {
+  const std::string config = World().folder() / "separate.yaml";
+  std::ofstream(config) << "value_tokens: separate\n";
+  const std::string store = World().folder() / "separate";
+  ASSERT_EQ(RunProgram({"ingest", World().meds(), "--out", store, "--config", config}).exit_code,
+            0);
+  EXPECT_EQ(RunProgram({"verify", store}).exit_code, 0);
+  const ProgramResult trained = RunProgram(
+      World().TrainArguments("separate-run", {"data.store=" + store, "schedule.steps=60"}),
+      {.ranks = 2});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  const auto evaluate = [](const std::string& run) {
+    const ProgramResult result = RunProgram({"evaluate", run, "--json"});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return nlohmann::json::parse(result.output);
+  };
+  const auto result = evaluate(World().folder() / "separate-run");
+  const auto targets = result["targets"].get<double>();
+  const auto events = result["events"].get<double>();
+  EXPECT_GT(targets, events);
+  // An event's NLL is the sum over its tokens.
+  EXPECT_NEAR(result["nll_per_event"].get<double>() * events,
+              result["nll_per_token"].get<double>() * targets, 1e-6 * targets);
+  EXPECT_LT(result["nll_per_token"], result["unigram_nll_per_token"]);
+  EXPECT_FALSE(result.contains("oracle_nll_per_token")) << "the closed forms know joint tokens";
+  // The same events as with joint tokens.
+  ASSERT_EQ(RunProgram(World().TrainArguments("joint-run", {"schedule.steps=2"})).exit_code, 0);
+  EXPECT_EQ(evaluate(World().folder() / "joint-run")["events"], result["events"]);
 }
 
 TEST(MainPath, ARunThatIsDoneIsLeftAsItIs) {

@@ -37,7 +37,7 @@ TEST_P(PeakMemoryTest, IsWithinTenPercentOfWhatWasPrintedBefore) {
   const ProgramResult trained =
       RunProgram(world_.TrainArguments("run", Overrides()), {.ranks = GetParam().ranks});
   ASSERT_EQ(trained.exit_code, 0) << trained.errors;
-  const auto summary = nlohmann::json::parse(FileBytes(world_.folder() / "run" + "/summary.json"));
+  const auto summary = nlohmann::json::parse(FileBytes(world_.folder() / "run/summary.json"));
   const auto planned = summary.at("planned_peak_memory_bytes").get<std::vector<double>>();
   const auto seen = summary.at("peak_memory_bytes").get<std::vector<double>>();
   ASSERT_EQ(planned.size(), static_cast<std::size_t>(std::max(1, GetParam().ranks)));
