@@ -10,7 +10,7 @@ while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
 targets=("$@")
 if command -v ccache >/dev/null; then
   # Paths relative to this folder: another clone of the same sources finds what this one compiled.
-  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
   options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
 begin=$(date +%s)

@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds everything and passes all tests:  launch/test.sh [PRESET] [CTEST_OPTION ...]
-#   launch/test.sh                       the release build, all tests
-#   launch/test.sh asan-ubsan            the whole suite under AddressSanitizer and UBSan
-#   launch/test.sh tsan -L sanitize      the labelled subset under ThreadSanitizer
+# Installs what the tests need, builds everything and passes all tests:
+#   launch/test.sh [PRESET] [-DCMAKE_OPTION ...] [-- CTEST_OPTION ...]
+#   launch/test.sh                          the release build, all tests
+#   launch/test.sh asan-ubsan               the whole suite under AddressSanitizer and UBSan
+#   launch/test.sh tsan -- -L sanitize      the labelled subset under ThreadSanitizer
 # Tests on real records use ../shared/data (or SEQUELA_SHARED_DATA) and are reported as skipped without it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=release
 if (( $# > 0 )) && [[ "$1" != -* ]]; then preset=$1; shift; fi
+options=()
+while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
+(( $# > 0 )) && shift
 
 launch/setup.sh tests
 begin=$(date +%s)
 target=all
 [[ " $* " == *" -L sanitize "* ]] && target=sanitize_tests
-launch/build.sh "$preset" -DSEQUELA_BUILD_TESTS=ON -- "$target"
+launch/build.sh "$preset" -DSEQUELA_BUILD_TESTS=ON "${options[@]}" -- "$target"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 if [ -z "${SEQUELA_PYTHON:-}" ] && [ -x .venv/bin/python3 ]; then
