@@ -23,8 +23,12 @@ function(sequela_link_kernels)
                         PRIVATE sequela_dnnl sequela_hwy)
   # Every Highway file is compiled once for each instruction set. Machines that train have AVX2 or
   # AVX-512 (and any x86-64 the plain version): leaving out the two between halves the
-  # build.
-  target_compile_definitions(sequela_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4)")
+  # build. Sanitizers make these files slow to compile and are content with AVX2.
+  set(left_out "HWY_SSSE3|HWY_SSE4")
+  if(SEQUELA_SANITIZE)
+    string(APPEND left_out "|HWY_AVX3|HWY_AVX3_DL")
+  endif()
+  target_compile_definitions(sequela_kernels PRIVATE "HWY_DISABLED_TARGETS=(${left_out})")
 endfunction()
 
 function(sequela_link_runtime)
