@@ -3,6 +3,7 @@
 // under the launcher; with --as it plays a rank.
 #include "runtime/world.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -41,8 +42,8 @@ Ending RunCommand(const std::string& command) {
 }
 
 Ending RunRanks(int ranks, const std::string& role) {
-  return RunCommand(std::string(SEQUELA_SOURCE_DIR) + "/launch/mpirun.sh " + std::to_string(ranks) +
-                    " " + g_program + " --as=" + role);
+  return RunCommand(
+      fmt::format("{}/launch/mpirun.sh {} {} --as={}", SEQUELA_SOURCE_DIR, ranks, g_program, role));
 }
 
 int Count(const std::string& text, const std::string& part) {

@@ -336,16 +336,17 @@ TEST(DecoderTest, EvaluationRanksAndCorrects) {
     double plain = 0.0;
     double corrected = 0.0;
     int rank = 0;
+    const auto corrected_logit = [&](std::int32_t v) {
+      return logits(t, v) - double{log_weight[static_cast<std::size_t>(v)]};
+    };
     for (std::int32_t v = 0; v < config.vocab_size; ++v) {
       plain += std::exp(logits(t, v));
-      corrected += std::exp(logits(t, v) - double{log_weight[static_cast<std::size_t>(v)]});
-      rank += logits(t, v) > logits(t, target);
+      corrected += std::exp(corrected_logit(v));
+      rank += corrected_logit(v) > corrected_logit(target);
     }
-    const double log_weight_of_target = double{log_weight[static_cast<std::size_t>(target)]};
     EXPECT_NEAR(scores.nll[t], std::log(plain) - logits(t, target), 1e-4);
-    EXPECT_NEAR(scores.corrected_nll[t],
-                std::log(corrected) - (logits(t, target) - log_weight_of_target), 1e-4);
-    EXPECT_EQ(scores.rank[t], rank);
+    EXPECT_NEAR(scores.corrected_nll[t], std::log(corrected) - corrected_logit(target), 1e-4);
+    EXPECT_EQ(scores.rank[t], rank) << "probabilities are corrected before they are ranked";
   }
 }
 
