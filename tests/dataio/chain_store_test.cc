@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=60
+// ctest: labels=sanitize timeout=120
 // Writing a chain store and reading it back.
 #include "dataio/chain_store.h"
 
