@@ -27,8 +27,6 @@ constexpr std::int64_t kRowStep = 12;
 constexpr std::int64_t kColumnStep = 32;
 // Rows of K packed at a time where they lie far apart.
 constexpr std::int64_t kRowsAtOnce = 8;
-constexpr std::int64_t kMinPieceRows = 48;
-constexpr std::int64_t kMinPieceColumns = 64;
 
 struct Range {
   std::int64_t begin = 0, end = 0;
@@ -128,6 +126,20 @@ void PackRowsOfBlock(const ConstTensorView& a, Range m, Range k, float* to) {
   }
 }
 
+// to[r] = from[r], r in [0, kGroupRows).
+template <typename T>
+HWY_INLINE void CopyGroup(const T* from, float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int r = 0; r < kGroupRows; ++r) to[r] = LoadOne(from + r);
+#else
+  const hn::CappedTag<float, 4> four;
+  const hn::CappedTag<float, 2> two;
+  int r = 0;
+  for (; r + 4 <= kGroupRows; r += 4) hn::StoreU(LoadFloats(four, from + r), four, to + r);
+  for (; r < kGroupRows; r += 2) hn::StoreU(LoadFloats(two, from + r), two, to + r);
+#endif
+}
+
 // The same, stored [K, M]: as groups [k][kGroupRows].
 template <typename T>
 void PackGroupsOfBlock(const ConstTensorView& a, Range m, Range k, float* to) {
@@ -138,7 +150,7 @@ void PackGroupsOfBlock(const ConstTensorView& a, Range m, Range k, float* to) {
       for (std::int64_t i = low; i < std::min(low + kRowsAtOnce, k.end); ++i, out += kGroupRows) {
         const T* from = Row<T>(a, i) + first;
         if (count == kGroupRows) {
-          for (std::int64_t r = 0; r < kGroupRows; ++r) out[r] = LoadOne(from + r);
+          CopyGroup(from, out);
         } else {
           for (std::int64_t r = 0; r < count; ++r) out[r] = LoadOne(from + r);
         }
@@ -223,30 +235,42 @@ namespace {
 
 HWY_EXPORT(RunPiece);
 
-// The size of a piece of C: large, so that packing costs little, unless threads would have nothing
-// to do. It changes no bit.
 struct PieceSize {
   std::int64_t rows, columns;
 };
 
+// Cycles of a piece per number of depth: 16 multiply-adds each, and one for a packed number, of
+// which a piece has one per row and one per column.
+double CyclesPerDepth(const PieceSize& size) {
+  return static_cast<double>(size.rows * size.columns) / 16.0 +
+         static_cast<double>(size.rows + size.columns);
+}
+
+// Large pieces pack little, small ones let threads end together: the cut of C into equal pieces
+// that a simple count of cycles finds best. It changes no bit.
 PieceSize SizeOfPieces(const TensorView& c, int num_threads) {
-  PieceSize size = {std::min(RoundUp(c.rows, kRowStep), kMaxPieceRows),
-                    std::min(RoundUp(c.columns, kColumnStep), kMaxPieceColumns)};
-  const auto halved = [](std::int64_t value, std::int64_t step, std::int64_t least) {
-    return std::max(RoundUp(CeilDiv(value, 2), step), least);
-  };
-  while (num_threads > 1 &&
-         CeilDiv(c.rows, size.rows) * CeilDiv(c.columns, size.columns) < 3 * num_threads) {
-    const bool can_cut_rows = size.rows > kMinPieceRows;
-    const bool can_cut_columns = size.columns > kMinPieceColumns;
-    if (!can_cut_rows && !can_cut_columns) break;
-    if (can_cut_rows && (size.rows > size.columns || !can_cut_columns)) {
-      size.rows = halved(size.rows, kRowStep, kMinPieceRows);
-    } else {
-      size.columns = halved(size.columns, kColumnStep, kMinPieceColumns);
+  constexpr std::int64_t kMaxMoreCuts = 32;
+  const std::int64_t least_rows = CeilDiv(c.rows, kMaxPieceRows);
+  const std::int64_t least_columns = CeilDiv(c.columns, kMaxPieceColumns);
+  const std::int64_t more =
+      num_threads == 1 ? 0 : std::min(std::int64_t{4} * num_threads, kMaxMoreCuts);
+  PieceSize best{};
+  double least = 0.0;
+  for (std::int64_t i = least_rows; i <= least_rows + more; ++i) {
+    for (std::int64_t j = least_columns; j <= least_columns + more; ++j) {
+      const PieceSize size = {RoundUp(CeilDiv(c.rows, i), kRowStep),
+                              RoundUp(CeilDiv(c.columns, j), kColumnStep)};
+      const std::int64_t pieces = CeilDiv(c.rows, size.rows) * CeilDiv(c.columns, size.columns);
+      // Threads never end together to the cycle: a quarter of a piece is waited for.
+      const double cost = (static_cast<double>(CeilDiv(pieces, std::int64_t{num_threads})) + 0.25) *
+                          CyclesPerDepth(size);
+      if (best.rows == 0 || cost < least) {
+        best = size;
+        least = cost;
+      }
     }
   }
-  return size;
+  return best;
 }
 
 PackBuffers TakeBuffers(WorkspaceCarver& carver, DType c_dtype) {
