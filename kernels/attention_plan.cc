@@ -15,8 +15,8 @@ void CheckIntervals(std::span<const std::int32_t> document_begin,
   SEQUELA_CHECK(document_begin.back() == std::ssize(kv_begin) && kv_begin.size() == kv_end.size());
   for (std::size_t document = 0; document + 1 < document_begin.size(); ++document) {
     const std::int32_t begin = document_begin[document], end = document_begin[document + 1];
-    SEQUELA_CHECK(begin <= end && end <= std::ssize(kv_begin),
-                  "document {} is [{}, {}) of {} rows", document, begin, end, kv_begin.size());
+    SEQUELA_CHECK(begin <= end && end <= std::ssize(kv_begin), "document {} is [{}, {}) of {} rows",
+                  document, begin, end, kv_begin.size());
     for (std::int32_t row = begin; row < end; ++row) {
       const auto i = static_cast<std::size_t>(row);
       const bool empty = kv_begin[i] == kv_end[i];

@@ -57,7 +57,7 @@ if [ -z "${SEQUELA_ARROW_PYTHON:-}" ] && ! has_arrow_package; then
   python_packages+=("pyarrow==$pyarrow_version")
 fi
 # Independent readers of our files, for the tests: the official MEDS schema, h5py, safetensors.
-[ "$want" = tests ] && python_packages+=("pyarrow==$pyarrow_version" meds h5py numpy safetensors)
+[ "$want" = tests ] && python_packages=("pyarrow==$pyarrow_version" meds h5py numpy safetensors)
 if (( ${#python_packages[@]} > 0 )); then
   marker=.venv/.sequela-$want-$pyarrow_version
   if [ ! -e "$marker" ]; then

@@ -59,9 +59,9 @@ void AddFindings(const Findings& findings, IngestReport* report) {
   }
 }
 
-std::vector<IngestReport::Drift> FindDrift(
-    const std::vector<std::string>& codes, const std::vector<std::int64_t>& events_of_code,
-    const std::map<std::string, double>& train_shares) {
+std::vector<IngestReport::Drift> FindDrift(const std::vector<std::string>& codes,
+                                           const std::vector<std::int64_t>& events_of_code,
+                                           const std::map<std::string, double>& train_shares) {
   std::vector<IngestReport::Drift> drift;
   constexpr std::size_t kMost = 20;
   double events = 0.0;

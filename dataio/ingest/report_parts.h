@@ -3,8 +3,8 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "dataio/ingest.h"
@@ -21,8 +21,8 @@ void CountMass(const std::array<std::vector<std::int64_t>, 3>& counts, const Voc
 void AddFindings(const Findings& findings, IngestReport* report);
 
 // The codes whose share of the events differs most from `train_shares`, at most 20.
-std::vector<IngestReport::Drift> FindDrift(
-    const std::vector<std::string>& codes, const std::vector<std::int64_t>& events_of_code,
-    const std::map<std::string, double>& train_shares);
+std::vector<IngestReport::Drift> FindDrift(const std::vector<std::string>& codes,
+                                           const std::vector<std::int64_t>& events_of_code,
+                                           const std::map<std::string, double>& train_shares);
 
 }  // namespace sequela
