@@ -289,6 +289,7 @@ HWY_EXPORT(RunBackwardPiece);
 void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args) {
   WorkspaceCarver carver(exec.workspace);
   std::vector<BackwardBuffers> buffers;
+  buffers.reserve(static_cast<std::size_t>(exec.num_threads));
   for (int thread = 0; thread < exec.num_threads; ++thread) {
     buffers.push_back(TakeBackwardBuffers(carver, args.shape, args.plan->longest_document()));
   }

@@ -226,6 +226,7 @@ HWY_EXPORT(RunForwardPiece);
 void AttentionForward(const Exec& exec, const AttentionForwardArgs& args) {
   WorkspaceCarver carver(exec.workspace);
   std::vector<ForwardBuffers> buffers;
+  buffers.reserve(static_cast<std::size_t>(exec.num_threads));
   for (int thread = 0; thread < exec.num_threads; ++thread) {
     buffers.push_back(TakeForwardBuffers(carver, args.shape));
   }

@@ -288,6 +288,7 @@ PackBuffers TakeBuffers(WorkspaceCarver& carver, DType c_dtype) {
 void GemmPacked(const Exec& exec, const GemmArgs& args) {
   WorkspaceCarver carver(exec.workspace);
   std::vector<PackBuffers> buffers;
+  buffers.reserve(static_cast<std::size_t>(exec.num_threads));
   for (int thread = 0; thread < exec.num_threads; ++thread) {
     buffers.push_back(TakeBuffers(carver, args.c.dtype));
   }

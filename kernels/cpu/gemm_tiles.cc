@@ -269,6 +269,7 @@ void GemmTiles(const Exec& exec, const GemmArgs& args) {
                              one_thread.used_bytes();
   SEQUELA_CHECK(share >= 0, "workspace of {} bytes", exec.workspace.size());
   std::vector<ThreadBuffers> buffers;
+  buffers.reserve(static_cast<std::size_t>(exec.num_threads));
   for (int thread = 0; thread < exec.num_threads; ++thread) {
     buffers.push_back(TakeThreadBuffers(
         carver, share / WorkspaceCarver::kAlignment * WorkspaceCarver::kAlignment));
