@@ -42,18 +42,24 @@ void UniteStrings(std::vector<RankStrings>& ranks, std::vector<std::string>& all
   }
 }
 
+// The fields in the order of their bytes, for packing and unpacking alike.
+template <typename Facts, typename Body>
+void ForEachField(Facts& facts, const Body& body) {
+  body(facts.findings);
+  for (auto* strings : {&facts.codes, &facts.texts}) {
+    body(strings->sorted);
+    body(strings->rank_of);
+  }
+  body(facts.timed);
+  body(facts.midnight);
+  body(facts.excluded);
+  body(facts.seams);
+}
+
 RankFacts Unpack(std::string_view packed) {
   RankFacts facts;
   ByteReader bytes(packed);
-  bytes.Get(facts.findings);
-  for (RankStrings* strings : {&facts.codes, &facts.texts}) {
-    bytes.Get(strings->sorted);
-    bytes.Get(strings->rank_of);
-  }
-  bytes.Get(facts.timed);
-  bytes.Get(facts.midnight);
-  bytes.Get(facts.excluded);
-  bytes.Get(facts.seams);
+  ForEachField(facts, [&](auto& field) { bytes.Get(field); });
   return facts;
 }
 
@@ -61,15 +67,7 @@ RankFacts Unpack(std::string_view packed) {
 
 std::string Pack(const RankFacts& facts) {
   ByteWriter bytes;
-  bytes.Put(facts.findings);
-  for (const RankStrings* strings : {&facts.codes, &facts.texts}) {
-    bytes.Put(strings->sorted);
-    bytes.Put(strings->rank_of);
-  }
-  bytes.Put(facts.timed);
-  bytes.Put(facts.midnight);
-  bytes.Put(facts.excluded);
-  bytes.Put(facts.seams);
+  ForEachField(facts, [&](const auto& field) { bytes.Put(field); });
   return bytes.Take();
 }
 
