@@ -15,9 +15,9 @@
 #include "dataio/store/utf8.h"
 #include "dataio/verify.h"
 #include "kernels/base/atomic_file.h"
-#include "kernels/base/errors.h"
 #include "tests/testing/arrow/odd_parquet.h"
 #include "tests/testing/meds_records.h"
+#include "tests/testing/message_of.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
 
@@ -30,6 +30,7 @@ using testing::Counted;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::MedsRecords;
+using testing::MessageOf;
 using ::testing::Not;
 using testing::OddColumn;
 using testing::TokensOf;
@@ -37,15 +38,6 @@ using testing::WriteOddParquet;
 
 constexpr std::int64_t kDay = MedsRecords::kDay;
 constexpr float kNoValue = MedsFileWriter::kNoValue;
-
-std::string MessageOf(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "accepted";
-}
 
 ChainStore StoreWithTexts(MedsRecords& records, bool text_results = true) {
   records.Write();

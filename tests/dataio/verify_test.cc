@@ -13,8 +13,8 @@
 #include "dataio/store/manifest.h"
 #include "dataio/store/mapped_file.h"
 #include "kernels/base/atomic_file.h"
-#include "kernels/base/errors.h"
 #include "tests/testing/hdf5_tampering.h"
+#include "tests/testing/message_of.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
 
@@ -23,18 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using testing::MessageOf;
 using testing::TinyChain;
 
 constexpr std::int64_t kHour = 3'600'000'000;
-
-std::string MessageOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "accepted";
-}
 
 class VerifyTest : public ::testing::Test {
  protected:
