@@ -73,6 +73,7 @@ std::string Pack(const RankFacts& facts) {
 
 ReadResult Combine(const std::vector<std::string>& packed, const std::vector<ReadTask>& tasks) {
   std::vector<RankFacts> facts;
+  facts.reserve(packed.size());
   for (const std::string& bytes : packed) facts.push_back(Unpack(bytes));
   ReadResult result;
   std::vector<RankStrings> codes;

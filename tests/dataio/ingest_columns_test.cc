@@ -226,7 +226,7 @@ TEST_F(ColumnsTest, StaysAreKeptWithTheEventsOfTheirRows) {
 
 TEST_F(ColumnsTest, WrongColumnsAreRefusedByName) {
   const auto refusal = [&](const IngestSettings& settings) {
-    const std::string message = MessageOf([&] { Ingest(settings); });
+    std::string message = MessageOf([&] { Ingest(settings); });
     EXPECT_FALSE(fs::exists(root_ / ("store" + std::to_string(stores_) + ".partial")));
     EXPECT_FALSE(fs::exists(root_ / ("store" + std::to_string(stores_))));
     return message;
