@@ -5,15 +5,13 @@
 #include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/cuda/matrix.h"
 #include "kernels/gemm.h"
 
 namespace sequela {
 namespace {
 
-// The one place to extend when a CUDA backend exists.
-void CheckIsCpu(const Exec& exec) {
-  SEQUELA_CHECK(exec.backend == Backend::kCpu, "this build has no CUDA version of the operation");
-}
+bool IsCuda(const Exec& exec) { return exec.backend == Backend::kCuda; }
 
 void CheckMatrix(const ConstTensorView& view, std::int64_t rows, std::int64_t columns,
                  DType dtype) {
@@ -46,67 +44,57 @@ void CheckAttention(const Args& args) {
 }  // namespace
 
 void AttentionForward(const Exec& exec, const AttentionForwardArgs& args) {
-  CheckIsCpu(exec);
   CheckAttention(args);
-  cpu::AttentionForward(exec, args);
+  IsCuda(exec) ? cuda::AttentionForward(exec, args) : cpu::AttentionForward(exec, args);
 }
 
 std::int64_t AttentionForwardWorkspaceBytes(const Exec& exec, const AttentionShape& shape) {
-  CheckIsCpu(exec);
-  return cpu::AttentionForwardWorkspaceBytes(exec, shape);
+  return IsCuda(exec) ? cuda::AttentionForwardWorkspaceBytes(exec, shape)
+                      : cpu::AttentionForwardWorkspaceBytes(exec, shape);
 }
 
 void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args) {
-  CheckIsCpu(exec);
   CheckAttention(args);
   const DType dtype = args.q_TNH.dtype;
   CheckMatrix(args.dout_TNH, args.q_TNH.rows, args.q_TNH.columns, dtype);
   CheckMatrix(args.dq_TNH, args.q_TNH.rows, args.q_TNH.columns, dtype);
   CheckMatrix(args.dk_TGH, args.k_TGH.rows, args.k_TGH.columns, dtype);
   CheckMatrix(args.dv_TGH, args.v_TGH.rows, args.v_TGH.columns, dtype);
-  cpu::AttentionBackward(exec, args);
+  IsCuda(exec) ? cuda::AttentionBackward(exec, args) : cpu::AttentionBackward(exec, args);
 }
 
 std::int64_t AttentionBackwardWorkspaceBytes(const Exec& exec, const AttentionShape& shape,
                                              std::int64_t longest_document) {
-  CheckIsCpu(exec);
-  return cpu::AttentionBackwardWorkspaceBytes(exec, shape, longest_document);
+  return IsCuda(exec) ? cuda::AttentionBackwardWorkspaceBytes(exec, shape, longest_document)
+                      : cpu::AttentionBackwardWorkspaceBytes(exec, shape, longest_document);
 }
 
 void Gemm(const Exec& exec, const GemmArgs& args) {
-  CheckIsCpu(exec);
-  cpu::Gemm(exec, args);
+  IsCuda(exec) ? cuda::Gemm(exec, args) : cpu::Gemm(exec, args);
 }
 
 std::int64_t GemmWorkspaceBytes(const Exec& exec, const GemmArgs& args) {
-  CheckIsCpu(exec);
-  return cpu::GemmWorkspaceBytes(exec, args);
+  return IsCuda(exec) ? cuda::GemmWorkspaceBytes(exec, args) : cpu::GemmWorkspaceBytes(exec, args);
 }
 
 void PrepareGemm(const Exec& exec, const GemmArgs& args) {
-  CheckIsCpu(exec);
-  cpu::PrepareGemm(exec, args);
+  IsCuda(exec) ? cuda::PrepareGemm(exec, args) : cpu::PrepareGemm(exec, args);
 }
 
-bool GemmHasNativeBf16(const Exec& exec) {
-  CheckIsCpu(exec);
-  return cpu::GemmHasNativeBf16();
-}
+bool GemmHasNativeBf16(const Exec& exec) { return IsCuda(exec) || cpu::GemmHasNativeBf16(); }
 
 void CrossEntropy(const Exec& exec, const CrossEntropyArgs& args) {
-  CheckIsCpu(exec);
-  cpu::CrossEntropy(exec, args);
+  IsCuda(exec) ? cuda::CrossEntropy(exec, args) : cpu::CrossEntropy(exec, args);
 }
 
 void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args) {
-  CheckIsCpu(exec);
-  cpu::CrossEntropyEvaluate(exec, args);
+  IsCuda(exec) ? cuda::CrossEntropyEvaluate(exec, args) : cpu::CrossEntropyEvaluate(exec, args);
 }
 
 std::int64_t CrossEntropyWorkspaceBytes(const Exec& exec, std::int64_t vocabulary,
                                         std::int64_t hidden_size, DType dtype) {
-  CheckIsCpu(exec);
-  return cpu::CrossEntropyWorkspaceBytes(exec, vocabulary, hidden_size, dtype);
+  return IsCuda(exec) ? cuda::CrossEntropyWorkspaceBytes(exec, vocabulary, hidden_size, dtype)
+                      : cpu::CrossEntropyWorkspaceBytes(exec, vocabulary, hidden_size, dtype);
 }
 
 }  // namespace sequela

@@ -6,15 +6,20 @@
 #include "kernels/base/int_math.h"
 #include "kernels/cpu/rowwise.h"
 #include "kernels/cpu/workspace_carver.h"
+#include "kernels/cuda/rowwise.h"
 
 namespace sequela {
 namespace {
 
-// A request for a backend that this build has no version for is our mistake: the runtime offers
-// only devices that can do everything.
-void RequireCpu(const Exec& exec, const char* operation) {
-  SEQUELA_CHECK(exec.backend == Backend::kCpu, "{} has no CUDA version in this build", operation);
+// What the checks below may read: on CUDA the arguments' memory is the device's.
+bool HostReads(const Exec& exec) { return exec.backend == Backend::kCpu; }
+
+// Runs one backend's version of an operation whose arguments were checked.
+template <typename Args>
+void Run(const Exec& exec, const Args& args, void (*on_cpu)(const Exec&, const Args&),
+         void (*on_cuda)(const Exec&, const Args&)) {
   SEQUELA_CHECK(exec.num_threads >= 1, "{} threads", exec.num_threads);
+  (exec.backend == Backend::kCuda ? on_cuda : on_cpu)(exec, args);
 }
 
 bool IsFloating(DType dtype) { return dtype == DType::kFloat32 || dtype == DType::kBFloat16; }
@@ -51,14 +56,14 @@ std::int64_t FloatBytes(std::int64_t count) {
 }  // namespace
 
 void EmbeddingForward(const Exec& exec, const EmbeddingForwardArgs& args) {
-  RequireCpu(exec, "EmbeddingForward");
   RequireSize(args.token, args.out_TD.rows, "token");
   RequireShape(args.out_TD, args.out_TD.rows, args.table_VD.columns, "out");
   RequireShape(args.table_VD, args.table_VD.rows, args.table_VD.columns, "table");
   RequireDType(args.out_TD, args.table_VD.dtype, "out");
-  SEQUELA_CHECK(std::ranges::all_of(
-      args.token, [&](std::int32_t t) { return t >= 0 && t < args.table_VD.rows; }));
-  cpu::EmbeddingForward(exec, args);
+  SEQUELA_CHECK(!HostReads(exec) || std::ranges::all_of(args.token, [&](std::int32_t t) {
+    return t >= 0 && t < args.table_VD.rows;
+  }));
+  Run(exec, args, cpu::EmbeddingForward, cuda::EmbeddingForward);
 }
 
 std::int64_t EmbeddingBackwardWorkspaceBytes(std::int64_t max_tokens, std::int64_t channels) {
@@ -67,18 +72,16 @@ std::int64_t EmbeddingBackwardWorkspaceBytes(std::int64_t max_tokens, std::int64
 }
 
 void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args) {
-  RequireCpu(exec, "EmbeddingBackward");
   SEQUELA_CHECK(args.plan != nullptr);
   RequireShape(args.d_out_TD, args.plan->num_tokens(), args.d_table_VD.columns, "d_out");
   RequireShape(args.d_table_VD, args.d_table_VD.rows, args.d_table_VD.columns, "d_table");
   RequireDType(args.d_table_VD, DType::kFloat32, "d_table");
   SEQUELA_CHECK(args.plan->pieces().empty() ||
                 args.plan->pieces().back().token < args.d_table_VD.rows);
-  cpu::EmbeddingBackward(exec, args);
+  Run(exec, args, cpu::EmbeddingBackward, cuda::EmbeddingBackward);
 }
 
 void RmsNormForward(const Exec& exec, const RmsNormForwardArgs& args) {
-  RequireCpu(exec, "RmsNormForward");
   const auto size = std::ssize(args.gain);
   SEQUELA_CHECK(size > 0 && args.x.columns % size == 0, "{} columns, {} gains", args.x.columns,
                 size);
@@ -93,7 +96,7 @@ void RmsNormForward(const Exec& exec, const RmsNormForwardArgs& args) {
     RequireDType(args.residual_out, args.residual_in.dtype, "residual_out");
     RequireDType(args.y, args.x.dtype, "y");
   }
-  cpu::RmsNormForward(exec, args);
+  Run(exec, args, cpu::RmsNormForward, cuda::RmsNormForward);
 }
 
 std::int64_t RmsNormBackwardWorkspaceBytes(std::int64_t max_rows, std::int64_t gain_size) {
@@ -101,7 +104,6 @@ std::int64_t RmsNormBackwardWorkspaceBytes(std::int64_t max_rows, std::int64_t g
 }
 
 void RmsNormBackward(const Exec& exec, const RmsNormBackwardArgs& args) {
-  RequireCpu(exec, "RmsNormBackward");
   const auto size = std::ssize(args.gain);
   const std::int64_t rows = args.d_y.rows;
   const std::int64_t columns = args.d_y.columns;
@@ -116,7 +118,7 @@ void RmsNormBackward(const Exec& exec, const RmsNormBackwardArgs& args) {
   }
   RequireSize(args.rstd, rows * (columns / size), "rstd");
   RequireSize(args.d_gain, size, "d_gain");
-  cpu::RmsNormBackward(exec, args);
+  Run(exec, args, cpu::RmsNormBackward, cuda::RmsNormBackward);
 }
 
 std::int64_t TimePairs(std::int64_t head_dim, double fraction) {
@@ -145,8 +147,7 @@ void BuildTimeRopeTable(const Exec& exec, const TimeRopeSettings& settings,
 
 namespace {
 
-void CheckTimeRope(const Exec& exec, const TimeRopeArgs& args, const char* operation) {
-  RequireCpu(exec, operation);
+void CheckTimeRope(const TimeRopeArgs& args) {
   const std::int64_t pairs = args.cos_TP.columns;
   SEQUELA_CHECK(pairs > 0 && args.x_TNH.columns % (2 * pairs) == 0, "{} columns, {} pairs",
                 args.x_TNH.columns, pairs);
@@ -158,39 +159,36 @@ void CheckTimeRope(const Exec& exec, const TimeRopeArgs& args, const char* opera
 }  // namespace
 
 void TimeRopeForward(const Exec& exec, const TimeRopeArgs& args) {
-  CheckTimeRope(exec, args, "TimeRopeForward");
-  cpu::TimeRopeForward(exec, args);
+  CheckTimeRope(args);
+  Run(exec, args, cpu::TimeRopeForward, cuda::TimeRopeForward);
 }
 
 void TimeRopeBackward(const Exec& exec, const TimeRopeArgs& args) {
-  CheckTimeRope(exec, args, "TimeRopeBackward");
-  cpu::TimeRopeBackward(exec, args);
+  CheckTimeRope(args);
+  Run(exec, args, cpu::TimeRopeBackward, cuda::TimeRopeBackward);
 }
 
 void SwigluForward(const Exec& exec, const SwigluForwardArgs& args) {
-  RequireCpu(exec, "SwigluForward");
   const ConstTensorView out = args.out_TF;
   RequireShape(out, out.rows, out.columns, "out");
   RequireShape(args.gate_up_T2F, out.rows, 2 * out.columns, "gate_up");
   RequireDType(args.gate_up_T2F, out.dtype, "gate_up");
-  cpu::SwigluForward(exec, args);
+  Run(exec, args, cpu::SwigluForward, cuda::SwigluForward);
 }
 
 void SwigluBackward(const Exec& exec, const SwigluBackwardArgs& args) {
-  RequireCpu(exec, "SwigluBackward");
   const ConstTensorView& d_out = args.d_out_TF;
   RequireShape(d_out, d_out.rows, d_out.columns, "d_out");
   RequireShape(args.gate_up_T2F, d_out.rows, 2 * d_out.columns, "gate_up");
   RequireShape(args.d_gate_up_T2F, d_out.rows, 2 * d_out.columns, "d_gate_up");
   RequireDType(args.gate_up_T2F, d_out.dtype, "gate_up");
   RequireDType(args.d_gate_up_T2F, d_out.dtype, "d_gate_up");
-  cpu::SwigluBackward(exec, args);
+  Run(exec, args, cpu::SwigluBackward, cuda::SwigluBackward);
 }
 
 void BiasForward(const Exec& exec, const BiasForwardArgs& args) {
-  RequireCpu(exec, "BiasForward");
   RequireShape(args.x_TD, args.x_TD.rows, std::ssize(args.bias), "x");
-  cpu::BiasForward(exec, args);
+  Run(exec, args, cpu::BiasForward, cuda::BiasForward);
 }
 
 std::int64_t BiasBackwardWorkspaceBytes(std::int64_t max_rows, std::int64_t channels) {
@@ -198,38 +196,34 @@ std::int64_t BiasBackwardWorkspaceBytes(std::int64_t max_rows, std::int64_t chan
 }
 
 void BiasBackward(const Exec& exec, const BiasBackwardArgs& args) {
-  RequireCpu(exec, "BiasBackward");
   RequireShape(args.d_x_TD, args.d_x_TD.rows, std::ssize(args.d_bias), "d_x");
-  cpu::BiasBackward(exec, args);
+  Run(exec, args, cpu::BiasBackward, cuda::BiasBackward);
 }
 
 void Dropout(const Exec& exec, const DropoutArgs& args) {
-  RequireCpu(exec, "Dropout");
   RequireShape(args.x_TC, args.x_TC.rows, args.x_TC.columns, "x");
   RequireShape(args.out_TC, args.x_TC.rows, args.x_TC.columns, "out");
   RequireDType(args.out_TC, args.x_TC.dtype, "out");
   RequireSize(args.position, args.x_TC.rows, "position");
-  RequireDocuments(args.document_begin, args.x_TC.rows);
+  if (HostReads(exec)) RequireDocuments(args.document_begin, args.x_TC.rows);
   RequireSize(args.sample, std::ssize(args.document_begin) - 1, "sample");
   SEQUELA_CHECK(args.rate >= 0.0 && args.rate < 1.0, "rate {}", args.rate);
-  cpu::Dropout(exec, args);
+  Run(exec, args, cpu::Dropout, cuda::Dropout);
 }
 
 void Adamw(const Exec& exec, const AdamwArgs& args) {
-  RequireCpu(exec, "Adamw");
   const auto size = std::ssize(args.master);
   RequireSize(args.m, size, "m");
   RequireSize(args.v, size, "v");
   RequireSize(args.gradient, size, "gradient");
   if (!args.weights.empty()) RequireSize(args.weights, size, "weights");
   SEQUELA_CHECK(args.bias_correction1 > 0.0 && args.bias_correction2 > 0.0);
-  cpu::Adamw(exec, args);
+  Run(exec, args, cpu::Adamw, cuda::Adamw);
 }
 
 void TileSquareSums(const Exec& exec, const TileSquareSumsArgs& args) {
-  RequireCpu(exec, "TileSquareSums");
   RequireSize(args.partials, CeilDiv(std::ssize(args.x), kNormTile), "partials");
-  cpu::TileSquareSums(exec, args);
+  Run(exec, args, cpu::TileSquareSums, cuda::TileSquareSums);
 }
 
 double SumOfTiles(std::span<const double> partials) {
@@ -250,31 +244,27 @@ std::int64_t FirstNonFiniteElement(std::span<const float> x) {
 }
 
 void Cast(const Exec& exec, const CastArgs& args) {
-  RequireCpu(exec, "Cast");
   RequireShape(args.from, args.to.rows, args.to.columns, "from");
   RequireShape(args.to, args.to.rows, args.to.columns, "to");
-  cpu::Cast(exec, args);
+  Run(exec, args, cpu::Cast, cuda::Cast);
 }
 
 void Add(const Exec& exec, const AddArgs& args) {
-  RequireCpu(exec, "Add");
   RequireShape(args.a, args.out.rows, args.out.columns, "a");
   RequireShape(args.b, args.out.rows, args.out.columns, "b");
   RequireShape(args.out, args.out.rows, args.out.columns, "out");
   RequireDType(args.out, args.a.dtype, "out");
-  cpu::Add(exec, args);
+  Run(exec, args, cpu::Add, cuda::Add);
 }
 
 void Scale(const Exec& exec, const ScaleArgs& args) {
-  RequireCpu(exec, "Scale");
   RequireShape(args.x, args.x.rows, args.x.columns, "x");
-  cpu::Scale(exec, args);
+  Run(exec, args, cpu::Scale, cuda::Scale);
 }
 
 void FillZero(const Exec& exec, const FillZeroArgs& args) {
-  RequireCpu(exec, "FillZero");
   SEQUELA_CHECK(args.x.stride >= args.x.columns);
-  cpu::FillZero(exec, args);
+  Run(exec, args, cpu::FillZero, cuda::FillZero);
 }
 
 }  // namespace sequela

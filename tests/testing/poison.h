@@ -16,18 +16,17 @@
 #include "kernels/base/philox.h"
 #include "kernels/base/tensor_view.h"
 #include "tests/reference/matrix.h"
+#include "tests/testing/test_backend.h"
 
 namespace sequela::testing {
 
-inline constexpr std::size_t kAlignment = 64;
 inline constexpr int kPoisonByte = 0xff;  // four of them are a NaN in fp32, two in bf16
 
-// Bytes at a 64-byte boundary, all poison.
+// Bytes at a 256-byte boundary, all poison, where the backend under test can reach them.
 class PoisonedWorkspace {
  public:
   explicit PoisonedWorkspace(std::int64_t bytes)
-      : size_(static_cast<std::size_t>(bytes)),
-        memory_(std::aligned_alloc(kAlignment, (size_ / kAlignment + 1) * kAlignment), std::free) {
+      : size_(static_cast<std::size_t>(bytes)), memory_(AllocateShared(size_), FreeShared) {
     std::memset(memory_.get(), kPoisonByte, size_);
   }
   std::span<std::byte> span() { return {static_cast<std::byte*>(memory_.get()), size_}; }

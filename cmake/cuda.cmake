@@ -1,0 +1,53 @@
+# The CUDA backend: built where nvcc is found (SEQUELA_WITH_CUDA=AUTO), by demand (ON) or not at all
+# (OFF). The program that comes of it starts without a driver: libcuda is never linked.
+set(SEQUELA_WITH_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc is found), ON or OFF")
+set(sequela_cuda OFF)
+if(SEQUELA_WITH_CUDA STREQUAL "OFF" OR SEQUELA_SANITIZE)
+  return()
+endif()
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(SEQUELA_WITH_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "SEQUELA_WITH_CUDA=ON, but no nvcc was found: put it on the PATH or set "
+            "-DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc")
+  endif()
+  return()
+endif()
+# 90a is not forward compatible: the virtual 80 is what later architectures start from.
+set(CMAKE_CUDA_ARCHITECTURES "80-real;90a-real;100-real;80-virtual" CACHE STRING "")
+enable_language(CUDA)
+set(sequela_cuda ON)
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+# CMake 3.25 knows no C++20 for nvcc and would drop it in silence.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
+find_package(CUDAToolkit REQUIRED)
+
+# No fusing of products and sums that the source does not ask for (fmaf): what the interpreter of
+# tests/ptx computes is then what a GPU computes, bit for bit.
+set(sequela_nvcc_flags --fmad=false --expt-relaxed-constexpr -Werror all-warnings)
+target_compile_options(sequela_flags INTERFACE
+                       "$<$<COMPILE_LANGUAGE:CUDA>:${sequela_nvcc_flags};-Xcompiler=-ffp-contract=off>")
+
+# The PTX of the same sources, which the tests interpret: build/ptx/<architecture>/<file>.ptx.
+function(sequela_ptx)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+  set(outputs "")
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    foreach(architecture 80 90a)
+      set(output ${CMAKE_BINARY_DIR}/ptx/${architecture}/${name}.ptx)
+      add_custom_command(OUTPUT ${output} DEPENDS ${source} DEPFILE ${output}.d
+        COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/ptx/${architecture}
+        COMMAND ${CMAKE_CUDA_COMPILER} -ptx -O3 -DNDEBUG -std=c++20 ${sequela_nvcc_flags}
+                -arch=compute_${architecture} -I${PROJECT_SOURCE_DIR} -MD -MF ${output}.d
+                -o ${output} ${source}
+        COMMAND_EXPAND_LISTS VERBATIM COMMENT "PTX ${architecture}/${name}")
+      list(APPEND outputs ${output})
+    endforeach()
+  endforeach()
+  add_custom_target(sequela_ptx_files DEPENDS ${outputs})
+endfunction()

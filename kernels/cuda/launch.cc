@@ -1,0 +1,49 @@
+#include "kernels/cuda/launch.h"
+
+#include <cuda_runtime.h>
+
+#include "kernels/base/check.h"
+#include "kernels/base/errors.h"
+#include "kernels/cuda/seam.h"
+
+namespace sequela::cuda {
+namespace {
+
+TestSeam test_seam;
+
+// Kernels that want more dynamic shared memory than this must say so beforehand.
+constexpr std::uint32_t kSharedWithoutAsking = 48U << 10;
+
+void Refused(const KernelLaunch& launch, cudaError_t error) {
+  throw MachineError("CUDA cannot start kernel {} (grid {}x{}x{}, {} threads, {} bytes shared): {}",
+                     launch.name, launch.grid[0], launch.grid[1], launch.grid[2], launch.block[0],
+                     launch.shared_bytes, cudaGetErrorString(error));
+}
+
+}  // namespace
+
+void TEST_SetSeam(const TestSeam& seam) { test_seam = seam; }
+const TestSeam& Seam() { return test_seam; }
+
+void LaunchKernel(const Exec& exec, const KernelLaunch& launch) {
+  if (launch.grid[0] == 0 || launch.grid[1] == 0 || launch.grid[2] == 0) return;
+  SEQUELA_CHECK(launch.grid[1] <= 65535 && launch.grid[2] <= 65535, "{}", launch.name);
+  if (test_seam.launch != nullptr) {
+    test_seam.launch(launch);
+    return;
+  }
+  if (launch.shared_bytes > kSharedWithoutAsking) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(launch.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(launch.shared_bytes));
+    if (error != cudaSuccess) Refused(launch, error);
+  }
+  void* arguments[] = {const_cast<void*>(launch.parameters)};
+  const cudaError_t error =
+      cudaLaunchKernel(launch.function, dim3(launch.grid[0], launch.grid[1], launch.grid[2]),
+                       dim3(launch.block[0], launch.block[1], launch.block[2]), arguments,
+                       launch.shared_bytes, static_cast<cudaStream_t>(exec.stream));
+  if (error != cudaSuccess) Refused(launch, error);
+}
+
+}  // namespace sequela::cuda

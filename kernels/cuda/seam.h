@@ -1,0 +1,18 @@
+// What tests may put in the place of the driver and of cuBLASLt, so that everything above runs
+// without a GPU: "device" memory is then the host's. Not used by the product. Set before any other
+// use, one thread at a time; null puts the real thing back.
+#pragma once
+
+#include "kernels/cuda/launch.h"
+#include "kernels/gemm.h"
+
+namespace sequela::cuda {
+
+struct TestSeam {
+  void (*launch)(const KernelLaunch& launch) = nullptr;
+  void (*gemm)(const Exec& exec, const GemmArgs& args) = nullptr;
+};
+void TEST_SetSeam(const TestSeam& seam);
+const TestSeam& Seam();
+
+}  // namespace sequela::cuda
