@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 want=${1:-program}
 pyarrow_version=26.0.1
+cuobjdump_version=13.2.51
 
 program_packages=(g++ cmake ninja-build pkg-config python3-venv libopenmpi-dev openmpi-bin libhdf5-dev
   libdnnl-dev libhwy-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
@@ -56,10 +57,11 @@ python_packages=()
 if [ -z "${SEQUELA_ARROW_PYTHON:-}" ] && ! has_arrow_package; then
   python_packages+=("pyarrow==$pyarrow_version")
 fi
-# Independent readers of our files, for the tests: the official MEDS schema, h5py, safetensors.
-[ "$want" = tests ] && python_packages=("pyarrow==$pyarrow_version" meds h5py numpy safetensors)
+# Independent readers of our files, for the tests: the official MEDS schema, h5py, safetensors; cuobjdump reads kernels.
+[ "$want" = tests ] && python_packages=("pyarrow==$pyarrow_version" meds h5py numpy safetensors
+  "nvidia-cuda-cuobjdump==$cuobjdump_version")
 if (( ${#python_packages[@]} > 0 )); then
-  marker=.venv/.sequela-$want-$pyarrow_version
+  marker=.venv/.sequela-$want-$pyarrow_version-$cuobjdump_version
   if [ ! -e "$marker" ]; then
     echo "Installing into .venv: ${python_packages[*]}"
     [ -x .venv/bin/python3 ] || python3 -m venv .venv
