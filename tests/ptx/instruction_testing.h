@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/check.h"
 #include "tests/ptx/interpreter.h"
 
 namespace sequela::ptx {
@@ -47,12 +48,13 @@ inline std::string KernelText(const std::string& name, const std::string& body,
                               const std::string& before = "") {
   return ".version 8.5\n.target sm_90a\n.address_size 64\n" + before + "\n.visible .entry " + name +
          "(\n\t.param .align 8 .b8 " + name + "_param_0[16]\n)\n.maxntid 1024\n{\n" +
-         ".reg .pred %p<8>, %pq;\n.reg .b16 %h<8>, %hq;\n.reg .b32 %r<48>, %rq, %tid;\n"
+         ".reg .pred %p<8>, %pq;\n.reg .b16 %h<8>, %hq;\n.reg .b32 %r<48>, %rq, %thread;\n"
          ".reg .f32 %f<32>;\n.reg .b64 %d<16>, %dq, %in, %out, %row;\n"
          "ld.param.u64 %in, [" +
          name + "_param_0];\nld.param.u64 %out, [" + name +
          "_param_0+8];\n"
-         "cvta.to.global.u64 %in, %in;\ncvta.to.global.u64 %out, %out;\nmov.u32 %tid, %tid.x;\n" +
+         "cvta.to.global.u64 %in, %in;\ncvta.to.global.u64 %out, %out;\nmov.u32 %thread, "
+         "%tid.x;\n" +
          body + "\nret;\n}\n";
 }
 
@@ -71,12 +73,22 @@ inline void RunText(const std::string& text, const void* in, void* out, std::uin
        .parameters_bytes = sizeof(pointers)});
 }
 
+// The message of the fault that ends an action; empty where none does.
+inline std::string FaultOf(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const InternalError& error) {
+    return error.what();
+  }
+  return "";
+}
+
 // One thread for each row of operands, which it finds in %d0..2, %r0..2 and %h0..2 (their low
 // bits). It leaves its result in one of %dq, %rq, %hq, %pq; narrower ones are extended by zeros.
 inline std::vector<std::uint64_t> Evaluate(const std::string& body, const Rows& rows) {
   std::string code =
-      "mul.wide.u32 %row, %tid, 24;\nadd.s64 %in, %in, %row;\n"
-      "mul.wide.u32 %row, %tid, 8;\nadd.s64 %out, %out, %row;\n";
+      "mul.wide.u32 %row, %thread, 24;\nadd.s64 %in, %in, %row;\n"
+      "mul.wide.u32 %row, %thread, 8;\nadd.s64 %out, %out, %row;\n";
   for (int i = 0; i < 3; ++i) {
     code += fmt::format(
         "ld.global.b64 %d{0}, [%in+{1}];\nld.global.b32 %r{0}, [%in+{1}];\n"
