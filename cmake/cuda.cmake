@@ -32,22 +32,23 @@ set(sequela_nvcc_flags --fmad=false --expt-relaxed-constexpr -Werror all-warning
 target_compile_options(sequela_flags INTERFACE
                        "$<$<COMPILE_LANGUAGE:CUDA>:${sequela_nvcc_flags};-Xcompiler=-ffp-contract=off>")
 
-# The PTX of the same sources, which the tests interpret: build/ptx/<architecture>/<file>.ptx.
-function(sequela_ptx)
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+# The PTX of the .cu files in a folder of the sources, compiled with the flags of those that ship:
+# build/<output>/<architecture>/<file>.ptx for each architecture after the named arguments.
+function(sequela_ptx target folder output)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cu)
   set(outputs "")
   foreach(source ${sources})
     get_filename_component(name ${source} NAME_WE)
-    foreach(architecture 80 90a)
-      set(output ${CMAKE_BINARY_DIR}/ptx/${architecture}/${name}.ptx)
-      add_custom_command(OUTPUT ${output} DEPENDS ${source} DEPFILE ${output}.d
-        COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/ptx/${architecture}
+    foreach(architecture ${ARGN})
+      set(file ${CMAKE_BINARY_DIR}/${output}/${architecture}/${name}.ptx)
+      add_custom_command(OUTPUT ${file} DEPENDS ${source} DEPFILE ${file}.d
+        COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/${output}/${architecture}
         COMMAND ${CMAKE_CUDA_COMPILER} -ptx -O3 -DNDEBUG -std=c++20 ${sequela_nvcc_flags}
-                -arch=compute_${architecture} -I${PROJECT_SOURCE_DIR} -MD -MF ${output}.d
-                -o ${output} ${source}
+                -arch=compute_${architecture} -I${PROJECT_SOURCE_DIR} -MD -MF ${file}.d
+                -o ${file} ${source}
         COMMAND_EXPAND_LISTS VERBATIM COMMENT "PTX ${architecture}/${name}")
-      list(APPEND outputs ${output})
+      list(APPEND outputs ${file})
     endforeach()
   endforeach()
-  add_custom_target(sequela_ptx_files DEPENDS ${outputs})
+  add_custom_target(${target} DEPENDS ${outputs})
 endfunction()
