@@ -189,9 +189,10 @@ void Attention(benchmark::State& state, DType dtype, const AttentionCase& what, 
   Matrix lse(DType::kFloat32, tokens, shape.num_query_heads);
   const float scale = 0.125F;
   Exec exec{.num_threads = kThreads};
-  Memory workspace(std::max({AttentionForwardWorkspaceBytes(exec, shape),
-                             AttentionBackwardWorkspaceBytes(exec, shape, plan.longest_document()),
-                             std::int64_t{64}}));
+  Memory workspace(
+      std::max({AttentionForwardWorkspaceBytes(exec, shape),
+                AttentionBackwardWorkspaceBytes(exec, shape, tokens, plan.longest_document()),
+                std::int64_t{64}}));
   exec.workspace = workspace.bytes();
   const auto forward = [&] {
     AttentionForward(exec, {.q_TNH = q.view(),

@@ -10,6 +10,7 @@
 // k, v (and dq, dk, dv) may be column ranges of one buffer [T, (N + 2 G) * H].
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/attention_plan.h"
@@ -40,6 +41,8 @@ struct AttentionForwardArgs {
   TensorView out_TNH;     // [T, N * H]; written in full
   TensorView lse_TN;      // [T, N] fp32; written in full; natural logarithm, scale included
   const AttentionPlan* plan = nullptr;  // num_tokens() == T
+  // CUDA: the plan's image in device memory, 64-byte aligned; unused on the CPU.
+  const std::byte* plan_image = nullptr;
   AttentionShape shape;
   float softmax_scale = 0.0F;  // usually 1 / sqrt(H)
   AttentionDropout dropout;
@@ -60,6 +63,7 @@ struct AttentionBackwardArgs {
   TensorView dk_TGH;  // [T, G * H]
   TensorView dv_TGH;  // [T, G * H]
   const AttentionPlan* plan = nullptr;
+  const std::byte* plan_image = nullptr;  // as in forward
   AttentionShape shape;
   float softmax_scale = 0.0F;
   AttentionDropout dropout;  // as in forward
@@ -67,8 +71,8 @@ struct AttentionBackwardArgs {
 
 // REQUIRES: as forward, with AttentionBackwardWorkspaceBytes.
 void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args);
-// longest_document: the longest that a plan will hold (AttentionPlan::longest_document()).
+// What plans will hold at most: AttentionPlan::num_tokens() and longest_document().
 std::int64_t AttentionBackwardWorkspaceBytes(const Exec& exec, const AttentionShape& shape,
-                                             std::int64_t longest_document);
+                                             std::int64_t tokens, std::int64_t longest_document);
 
 }  // namespace sequela

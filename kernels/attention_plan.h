@@ -3,9 +3,12 @@
 // [kv_begin(i), kv_end(i)) of its own document.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "kernels/layout/attention_image.h"
 
 namespace sequela {
 
@@ -63,8 +66,19 @@ class AttentionPlan {
   // Whole documents, the dearest first: one item owns the gradients of its keys.
   std::span<const AttentionWorkItem> backward_items() const { return backward_items_; }
 
+  // The CUDA kernels' work list, one block of bytes described in layout/attention_image.h. Its
+  // tiles are built when it is written: a plan for the CPU does not pay for them.
+  AttentionImageLayout image_layout() const;
+  std::int64_t ImageBytes() const { return image_layout().bytes; }
+  // image: at least ImageBytes(), 64-byte aligned, on the host.
+  void WriteImage(std::span<std::byte> image) const;
+  // No plan of so many tokens and documents has a larger image.
+  static std::int64_t ImageBytesBound(std::int64_t max_tokens, std::int64_t max_documents);
+
  private:
   void BuildItems();
+  std::vector<AttentionTile> RowTiles(std::int32_t rows) const;
+  std::vector<AttentionTile> KeyTiles() const;
 
   std::vector<std::int32_t> document_begin_ = {0};
   std::vector<std::int64_t> document_ids_;

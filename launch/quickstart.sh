@@ -15,7 +15,9 @@ trap 'echo; echo "Interrupted. Run launch/quickstart.sh again to go on."; exit 3
 step "1/5 install what is missing"
 launch/setup.sh program
 step "2/5 build the program"
-launch/build.sh release -DSEQUELA_BUILD_TESTS=OFF -- sequela
+cuda=OFF  # its kernels take minutes to build: only where there is a GPU to run them
+nvidia-smi -L > /dev/null 2>&1 && cuda=AUTO
+launch/build.sh release -DSEQUELA_BUILD_TESTS=OFF -DSEQUELA_WITH_CUDA=$cuda -- sequela
 sequela=$PWD/build/release/bin/sequela
 
 mkdir -p "$folder"

@@ -19,7 +19,9 @@ class Arena {
  public:
   // An arena that only measures: every Allocate gives a null span of the wanted size.
   static Arena Measuring() { return Arena(); }
-  explicit Arena(std::int64_t capacity_bytes) : memory_(capacity_bytes), measuring_(false) {}
+  // On a GPU the host must not touch what it hands out. `device` is borrowed.
+  explicit Arena(std::int64_t capacity_bytes, Device& device = HostDevice())
+      : memory_(capacity_bytes, device), measuring_(false) {}
 
   // A broken plan (more than the capacity) ends in SEQUELA_CHECK.
   std::byte* AllocateBytes(std::int64_t size_bytes);

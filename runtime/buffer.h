@@ -1,5 +1,5 @@
-// Owned memory for tensors: aligned to a page at least, from 2 MiB on to 2 MiB with advice for huge
-// pages.
+// Owned memory of a device for tensors: on the CPU aligned to a page at least, from 2 MiB on to
+// 2 MiB with advice for huge pages; on a GPU to 256 bytes.
 #pragma once
 
 #include <cstddef>
@@ -7,25 +7,24 @@
 #include <span>
 #include <utility>
 
+#include "runtime/device.h"
+
 namespace sequela {
 
 // Movable, not copyable. The contents start as zeros. One thread at a time, like any memory.
 class Buffer {
  public:
   Buffer() = default;
-  // Throws MachineError naming the size where the machine has not enough memory. `huge_pages`
-  // false: for memory of which only scattered parts are ever touched (untouched pages cost
-  // nothing).
-  explicit Buffer(std::int64_t size_bytes, bool huge_pages = true);
+  // Throws MachineError naming the size where the device has not enough memory. `device` is
+  // borrowed. On a GPU the host cannot read or write the memory: Device::Copy does.
+  explicit Buffer(std::int64_t size_bytes, Device& device = HostDevice());
+  // Memory of the host that the device's copies reach without waiting.
+  static Buffer Pinned(std::int64_t size_bytes, Device& device);
   ~Buffer();
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept;
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-
-  // The memory that a buffer of this size takes once all of it was touched, where the machine gives
-  // huge pages.
-  static std::int64_t FootprintBytes(std::int64_t size_bytes);
 
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
@@ -45,10 +44,10 @@ class Buffer {
   }
 
  private:
-  std::byte* data_ = nullptr;  // within the mapping
+  std::byte* data_ = nullptr;
   std::int64_t size_bytes_ = 0;
-  void* mapping_ = nullptr;
-  std::int64_t mapped_bytes_ = 0;
+  Device* device_ = nullptr;
+  bool pinned_ = false;
 };
 
 }  // namespace sequela

@@ -2,7 +2,8 @@
 // ranks and any ZeRO level. The files are described in CHECKPOINT_FORMAT.md.
 //
 // Order of writing (each step can be the last one that happens)
-//   1. the training thread copies this rank's part (the only time that training waits);
+//   1. the training thread copies this rank's part (the only time that training waits; on a GPU the
+//      copy runs beside the next step's forward and backward, and its update comes after it);
 //   2. a thread of each rank writes and syncs its files into step-00000100.partial/;
 //   3. when every rank's files are written (seen at the ends of steps), rank 0 writes state.json
 //   there, syncs,

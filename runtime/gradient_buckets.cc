@@ -6,6 +6,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
+#include "kernels/elementwise.h"
 #include "kernels/global_norm.h"
 #include "runtime/step_timer.h"
 
@@ -87,16 +88,27 @@ GradientBuckets::GradientBuckets(FlatBuffers& buffers, Communicator& communicato
       zero_stage_(zero_stage),
       plan_(buffers.table().num_elements(), bucket_bytes,
             zero_stage == 0 ? 1 : communicator.size()) {
-  SEQUELA_CHECK(zero_stage == 0 || zero_stage == 1, "ZeRO {}", zero_stage);
+  SEQUELA_CHECK(zero_stage >= 0 && zero_stage <= 2, "ZeRO {}", zero_stage);
+  if (communicates_each_microbatch()) {
+    share_sums_ = Buffer(plan_.ShardElements(communicator.rank()) * SizeOf(DType::kFloat32),
+                         buffers.device());
+  }
 }
 
-void GradientBuckets::Begin(std::int64_t step) {
+std::int64_t GradientBuckets::Begin(std::int64_t step, std::int64_t microbatches) {
   SEQUELA_CHECK(requests_.empty(), "step {} was not finished", step_);
   step_ = step;
+  rounds_ = microbatches;
+  microbatch_ = 0;
   next_bucket_ = 0;
+  wait_seconds_ = 0;
+  buffers_.ZeroGradients();
+  if (communicates_each_microbatch()) communicator_.AllReduceMax(std::span(&rounds_, 1));
+  return rounds_;
 }
 
 void GradientBuckets::MarkReady(int num_pieces) {
+  if (!is_last() && !communicates_each_microbatch()) return;
   const ParameterTable& table = buffers_.table();
   // Everything before the first piece that is not final; with the last piece, the padding too.
   const std::int64_t ready = num_pieces == table.num_pieces() ? table.num_elements()
@@ -109,24 +121,74 @@ void GradientBuckets::MarkReady(int num_pieces) {
 
 void GradientBuckets::Poll() { communicator_.Poll(); }
 
+void GradientBuckets::EndMicrobatch() {
+  SEQUELA_CHECK(microbatch_ < rounds_, "{} microbatches", rounds_);
+  if (communicates_each_microbatch()) {
+    MarkReady(buffers_.table().num_pieces());
+    WaitForAll();
+    AddShares();
+    if (!is_last()) {
+      buffers_.ZeroGradients();
+      next_bucket_ = 0;
+    }
+  }
+  ++microbatch_;
+}
+
 double GradientBuckets::Finish(double weight_sum) {
+  SEQUELA_CHECK(microbatch_ == rounds_, "{} of {} microbatches", microbatch_, rounds_);
   MarkReady(buffers_.table().num_pieces());
-  const Stopwatch watch;
-  for (const CommRequest request : requests_) communicator_.Wait(request);
-  requests_.clear();
+  WaitForAll();
+  const ScopedTimer timer(wait_seconds_);
   communicator_.AllReduceSum(std::span(&weight_sum, 1));
-  wait_seconds_ = watch.Seconds();
   return weight_sum;
+}
+
+std::span<float> GradientBuckets::Gradients(TileRun run) {
+  return buffers_.gradients().subspan(static_cast<std::size_t>(run.begin),
+                                      static_cast<std::size_t>(run.size()));
 }
 
 void GradientBuckets::Send(int bucket) {
   const TileRun run = plan_.bucket(bucket);
-  const std::span<float> gradients = buffers_.gradients().subspan(
-      static_cast<std::size_t>(run.begin), static_cast<std::size_t>(run.size()));
-  if (!AllFinite(gradients)) FailNotFinite(run);
+  const std::span<float> gradients = Gradients(run);
+  if (buffers_.device().is_host() && !AllFinite(gradients)) FailNotFinite(run);
   requests_.push_back(zero_stage_ == 0 ? communicator_.StartAllReduceSum(gradients)
                                        : communicator_.StartReduceScatterSum(
                                              gradients, plan_.ShareOffsets(bucket)));
+}
+
+void GradientBuckets::WaitForAll() {
+  const ScopedTimer timer(wait_seconds_);
+  for (const CommRequest request : requests_) communicator_.Wait(request);
+  requests_.clear();
+}
+
+void GradientBuckets::AddShares() {
+  const std::span<float> sums = share_sums_.As<float>();
+  std::size_t local = 0;
+  for (int bucket = 0; bucket < plan_.num_buckets(); ++bucket) {
+    const std::span<float> gradients = Gradients(plan_.share(bucket, communicator_.rank()));
+    if (gradients.empty()) continue;
+    AddShare(gradients, sums.subspan(local, gradients.size()));
+    local += gradients.size();
+  }
+}
+
+// ((first + second) + third) + ...; the last sum goes where the optimizer reads.
+void GradientBuckets::AddShare(std::span<float> gradients, std::span<float> sums) {
+  if (microbatch_ == 0) {
+    if (!is_last()) {
+      buffers_.device().Copy(sums.data(), gradients.data(),
+                             std::ssize(gradients) * SizeOf(DType::kFloat32));
+    }
+    return;
+  }
+  const auto tiles = [](std::span<float> values) {
+    return TensorView(values.data(), std::ssize(values) / kTileElements, kTileElements);
+  };
+  Add(ExecOn(buffers_.device()),
+      {.a = tiles(sums), .b = tiles(gradients), .out = is_last() ? tiles(gradients) : tiles(sums)});
 }
 
 void GradientBuckets::FailNotFinite(TileRun run) const {

@@ -1,6 +1,8 @@
 #include "runtime/parameter_table.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <utility>
 
 #include "kernels/base/bf16.h"
@@ -58,19 +60,38 @@ int ParameterTable::PieceAt(std::int64_t element) const {
   return static_cast<int>(after - pieces_.begin()) - 1;
 }
 
-FlatBuffers::FlatBuffers(const ParameterTable& table, DType compute_dtype, bool with_gradients)
+FlatBuffers::FlatBuffers(const ParameterTable& table, DType compute_dtype, bool with_gradients,
+                         Device& device)
     : table_(table),
       compute_dtype_(compute_dtype),
-      weights_(table.num_elements() * SizeOf(compute_dtype)),
-      gradients_(with_gradients ? table.num_elements() * SizeOf(DType::kFloat32) : 0),
-      vectors_(
-          compute_dtype == DType::kFloat32 ? 0 : table.num_elements() * SizeOf(DType::kFloat32),
-          /*huge_pages=*/false) {
+      device_(device),
+      weights_(table.num_elements() * SizeOf(compute_dtype), device),
+      gradients_(with_gradients ? table.num_elements() * SizeOf(DType::kFloat32) : 0, device) {
   SEQUELA_CHECK(compute_dtype == DType::kFloat32 || compute_dtype == DType::kBFloat16);
+  if (compute_dtype != DType::kFloat32) PlaceVectors();
 }
 
-TensorView FlatBuffers::View(std::byte* data, DType dtype, int first, int last) {
-  SEQUELA_CHECK(data != nullptr, "{}: this buffer was not asked for", table_.piece(first).name);
+// Vectors that follow one another in the flat buffers keep their distances, paddings too.
+void FlatBuffers::PlaceVectors() {
+  std::int64_t end = 0;
+  for (int i = 0; i < table_.num_pieces(); ++i) {
+    const ParameterPiece& piece = table_.piece(i);
+    const std::int64_t next =
+        i + 1 < table_.num_pieces() ? table_.piece(i + 1).offset : table_.num_elements();
+    const bool is_vector = piece.num_dims == 1;
+    vector_begin_.push_back(is_vector ? end : -1);
+    if (is_vector) end += next - piece.offset;
+  }
+  vectors_ = Buffer(end * SizeOf(DType::kFloat32), device_);
+}
+
+std::byte* FlatBuffers::PlaceOf(Buffer& buffer, DType dtype, int piece) const {
+  SEQUELA_CHECK(buffer.data() != nullptr, "{}: this buffer was not asked for",
+                table_.piece(piece).name);
+  return buffer.data() + table_.piece(piece).offset * SizeOf(dtype);
+}
+
+TensorView FlatBuffers::View(void* begin, DType dtype, int first, int last) const {
   const ParameterPiece& head = table_.piece(first);
   std::int64_t rows = head.rows;
   std::int64_t columns = head.columns;
@@ -85,7 +106,7 @@ TensorView FlatBuffers::View(std::byte* data, DType dtype, int first, int last) 
       rows += piece.rows;
     }
   }
-  return {data + head.offset * SizeOf(dtype), dtype, rows, columns};
+  return {begin, dtype, rows, columns};
 }
 
 TensorView FlatBuffers::Weight(int piece) { return JoinedWeight(piece, piece); }
@@ -97,46 +118,86 @@ ConstTensorView FlatBuffers::Weight(int piece) const {
 }
 
 TensorView FlatBuffers::JoinedWeight(int first, int last) {
-  return View(weights_.data(), compute_dtype_, first, last);
+  return View(PlaceOf(weights_, compute_dtype_, first), compute_dtype_, first, last);
 }
 
 TensorView FlatBuffers::Vector(int piece) { return JoinedVector(piece, piece); }
 
+ConstTensorView FlatBuffers::Vector(int piece) const {
+  return const_cast<FlatBuffers*>(this)->Vector(piece);  // a view of the same memory, to be read
+}
+
 TensorView FlatBuffers::JoinedVector(int first, int last) {
-  SEQUELA_CHECK(table_.piece(first).num_dims == 1, "{}", table_.piece(first).name);
-  return View(reinterpret_cast<std::byte*>(vectors()), DType::kFloat32, first, last);
+  const ParameterPiece& head = table_.piece(first);
+  SEQUELA_CHECK(head.num_dims == 1, "{}", head.name);
+  return View(VectorsAt(head.offset), DType::kFloat32, first, last);
 }
 
 TensorView FlatBuffers::Gradient(int piece) { return JoinedGradient(piece, piece); }
 
 TensorView FlatBuffers::JoinedGradient(int first, int last) {
-  return View(gradients_.data(), DType::kFloat32, first, last);
+  return View(PlaceOf(gradients_, DType::kFloat32, first), DType::kFloat32, first, last);
 }
 
-void FlatBuffers::ZeroGradients() {
-  const std::span<float> all = gradients();
-  std::fill(all.begin(), all.end(), 0.0F);
-}
+void FlatBuffers::ZeroGradients() { device_.Zero(gradients_.data(), gradients_.size_bytes()); }
 
 void FlatBuffers::SetPiece(int piece, std::span<const float> values) {
   const ParameterPiece& place = table_.piece(piece);
   SEQUELA_CHECK(std::ssize(values) == place.size(), "{}", place.name);
+  const std::int64_t float_bytes = std::ssize(values) * SizeOf(DType::kFloat32);
   if (compute_dtype_ == DType::kFloat32) {
-    std::copy(values.begin(), values.end(), weights_.As<float>().begin() + place.offset);
+    device_.Copy(Weight(piece).data, values.data(), float_bytes);
     return;
   }
-  std::transform(values.begin(), values.end(), weights_.As<bf16>().begin() + place.offset, ToBf16);
-  if (place.num_dims == 1) std::copy(values.begin(), values.end(), vectors() + place.offset);
+  bf16* to = Weight(piece).As<bf16>();
+  std::array<bf16, 4096> rounded;
+  for (std::size_t begin = 0; begin < values.size(); begin += rounded.size()) {
+    const auto part = values.subspan(begin, std::min(rounded.size(), values.size() - begin));
+    std::transform(part.begin(), part.end(), rounded.begin(), ToBf16);
+    device_.Copy(to + begin, rounded.data(), std::ssize(part) * SizeOf(DType::kBFloat16));
+  }
+  if (place.num_dims == 1) device_.Copy(VectorsAt(place.offset), values.data(), float_bytes);
 }
 
-float* FlatBuffers::vectors() {
-  return reinterpret_cast<float*>(compute_dtype_ == DType::kFloat32 ? weights_.data()
-                                                                    : vectors_.data());
+void FlatBuffers::ReadPiece(int piece, std::span<float> values) const {
+  SEQUELA_CHECK(std::ssize(values) == table_.piece(piece).size(), "{}", table_.piece(piece).name);
+  const std::vector<std::byte> bytes = PieceBytes(piece);
+  if (bytes.size() == values.size_bytes()) {
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return;
+  }
+  const auto* const stored = reinterpret_cast<const bf16*>(bytes.data());
+  std::transform(stored, stored + values.size(), values.begin(), ToFloat);
 }
 
-const float* FlatBuffers::vectors() const {
-  return reinterpret_cast<const float*>(compute_dtype_ == DType::kFloat32 ? weights_.data()
-                                                                          : vectors_.data());
+void FlatBuffers::ReadGradient(int piece, std::span<float> values) const {
+  const ParameterPiece& place = table_.piece(piece);
+  SEQUELA_CHECK(std::ssize(values) == place.size() && !gradients().empty(), "{}", place.name);
+  ReadBytes(gradients().data() + place.offset, values.data(),
+            std::ssize(values) * SizeOf(DType::kFloat32));
+}
+
+std::vector<std::byte> FlatBuffers::PieceBytes(int piece) const {
+  const ConstTensorView view = table_.piece(piece).num_dims == 1 ? Vector(piece) : Weight(piece);
+  std::vector<std::byte> bytes(
+      static_cast<std::size_t>(table_.piece(piece).size() * SizeOf(view.dtype)));
+  ReadBytes(view.data, bytes.data(), std::ssize(bytes));
+  return bytes;
+}
+
+void FlatBuffers::ReadBytes(const void* from, void* to, std::int64_t bytes) const {
+  device_.Copy(to, from, bytes);
+  device_.Synchronize();
+}
+
+float* FlatBuffers::VectorsAt(std::int64_t element) {
+  if (compute_dtype_ == DType::kFloat32) {
+    return reinterpret_cast<float*>(weights_.data()) + element;
+  }
+  const int piece = table_.PieceAt(element);
+  const std::int64_t begin = vector_begin_[static_cast<std::size_t>(piece)];
+  SEQUELA_CHECK(begin >= 0, "{} is a matrix", table_.piece(piece).name);
+  return reinterpret_cast<float*>(vectors_.data()) + begin + (element - table_.piece(piece).offset);
 }
 
 }  // namespace sequela

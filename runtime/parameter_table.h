@@ -69,11 +69,14 @@ class ParameterTable {
 // The optimizer (sharded_optimizer.h) owns m, v and, in bf16, the fp32 master of its shard.
 class FlatBuffers {
  public:
-  // `with_gradients` false for evaluation. `table` is borrowed and must outlive the buffers.
-  FlatBuffers(const ParameterTable& table, DType compute_dtype, bool with_gradients = true);
+  // `with_gradients` false for evaluation. `table` and `device` are borrowed and must outlive the
+  // buffers; the table is complete.
+  FlatBuffers(const ParameterTable& table, DType compute_dtype, bool with_gradients = true,
+              Device& device = HostDevice());
 
   const ParameterTable& table() const { return table_; }
   DType compute_dtype() const { return compute_dtype_; }
+  Device& device() const { return device_; }
 
   // [rows, columns] in the compute dtype.
   TensorView Weight(int piece);
@@ -83,34 +86,50 @@ class FlatBuffers {
   // [1, columns] in fp32, in every precision: norm gains and biases.
   // REQUIRES: pieces of one dimension.
   TensorView Vector(int piece);
+  ConstTensorView Vector(int piece) const;
   TensorView JoinedVector(int first, int last);
   // fp32, what backward adds into. REQUIRES: with_gradients.
   TensorView Gradient(int piece);
   TensorView JoinedGradient(int first, int last);
   void ZeroGradients();
 
+  // --- for the host ---
   // Sets one piece from fp32 values (rounded for the compute dtype). `values` has piece.size()
-  // elements.
+  // elements and may be used again at once.
   void SetPiece(int piece, std::span<const float> values);
+  // The same backwards: waits for the device; bf16 is widened, vectors come in fp32.
+  void ReadPiece(int piece, std::span<float> values) const;
+  void ReadGradient(int piece, std::span<float> values) const;
+  // A piece as the model reads it, in the memory of the host: vectors in fp32, matrices in the
+  // compute dtype. Waits for the device.
+  std::vector<std::byte> PieceBytes(int piece) const;
 
-  // The whole buffers, num_elements() long. `vectors` has the same offsets as the others and holds
-  // only pieces of one dimension (elsewhere untouched memory that costs nothing); in fp32 it is the
-  // weights.
+  // The whole buffers, num_elements() long, in the device's memory.
   std::byte* weights() { return weights_.data(); }
   const std::byte* weights() const { return weights_.data(); }
-  float* vectors();
-  const float* vectors() const;
   std::span<float> gradients() { return gradients_.As<float>(); }
   std::span<const float> gradients() const { return gradients_.As<float>(); }
+  // Where element `element` of the flat buffers lies in fp32, in the device's memory. REQUIRES: it
+  // is of a piece of one dimension, or of the padding that follows one. Neighbours in the flat
+  // buffers are neighbours here up to the next matrix.
+  float* VectorsAt(std::int64_t element);
 
  private:
-  TensorView View(std::byte* data, DType dtype, int first, int last);
+  // Where the piece begins in a buffer of its own dtype.
+  std::byte* PlaceOf(Buffer& buffer, DType dtype, int piece) const;
+  // Pieces first..last as one matrix, the first of which begins at `begin`.
+  TensorView View(void* begin, DType dtype, int first, int last) const;
+  void PlaceVectors();
+  void ReadBytes(const void* from, void* to, std::int64_t bytes) const;
 
   const ParameterTable& table_;
   DType compute_dtype_;
+  Device& device_;
   Buffer weights_;
   Buffer gradients_;
-  Buffer vectors_;  // bf16 only
+  // bf16 only: the vectors' fp32 values, packed, and by piece where they begin (-1: a matrix).
+  Buffer vectors_;
+  std::vector<std::int64_t> vector_begin_;
 };
 
 }  // namespace sequela

@@ -13,13 +13,8 @@ namespace {
 std::vector<std::uint32_t> ChecksumsOf(const FlatBuffers& buffers) {
   std::vector<std::uint32_t> checksums;
   for (int i = 0; i < buffers.table().num_pieces(); ++i) {
-    const ParameterPiece& piece = buffers.table().piece(i);
-    const void* data = piece.num_dims == 1
-                           ? static_cast<const void*>(buffers.vectors() + piece.offset)
-                           : buffers.Weight(i).data;
-    const std::int64_t element =
-        piece.num_dims == 1 ? SizeOf(DType::kFloat32) : SizeOf(buffers.compute_dtype());
-    checksums.push_back(ExtendCrc32c(0, data, static_cast<std::size_t>(piece.size() * element)));
+    const std::vector<std::byte> bytes = buffers.PieceBytes(i);
+    checksums.push_back(ExtendCrc32c(0, bytes.data(), bytes.size()));
   }
   return checksums;
 }

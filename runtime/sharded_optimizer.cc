@@ -8,6 +8,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/elementwise.h"
 #include "kernels/global_norm.h"
 #include "runtime/step_timer.h"
 
@@ -33,21 +34,32 @@ ShardedOptimizer::ShardedOptimizer(FlatBuffers& buffers, const BucketPlan& plan,
       shard_(plan.num_shards() == 1 ? 0 : communicator.rank()),
       runs_(plan.ShardRuns(shard_)),
       segments_(SegmentsOf(shard_)),
-      shard_tile_({0}) {
+      tile_sums_read_(buffers.device()),
+      shard_tile_({0}),
+      vector_offsets_({0}) {
   SEQUELA_CHECK(plan.num_shards() == 1 || plan.num_shards() == communicator.size());
   const std::int64_t shard_bytes = plan.ShardElements(shard_) * SizeOf(DType::kFloat32);
-  m_ = Buffer(shard_bytes);
-  v_ = Buffer(shard_bytes);
-  if (has_master()) master_ = Buffer(shard_bytes);
+  Device& device = buffers.device();
+  m_ = Buffer(shard_bytes, device);
+  v_ = Buffer(shard_bytes, device);
+  if (has_master()) master_ = Buffer(shard_bytes, device);
   for (int shard = 0; shard < plan.num_shards(); ++shard) {
     shard_tile_.push_back(shard_tile_.back() + plan.ShardElements(shard) / kTileElements);
     std::vector<Segment>& vectors = vector_segments_.emplace_back();
     if (!has_master()) continue;
     const std::vector<Segment> segments = SegmentsOf(shard);
-    std::copy_if(segments.begin(), segments.end(), std::back_inserter(vectors),
-                 [](const Segment& segment) { return !segment.matrix; });
+    std::int64_t bytes = 0;
+    for (const Segment& segment : segments) {
+      if (segment.matrix) continue;
+      vectors.push_back(segment);
+      bytes += segment.size() * SizeOf(DType::kFloat32);
+    }
+    vector_offsets_.push_back(vector_offsets_.back() + bytes);
   }
-  tile_sums_.resize(static_cast<std::size_t>(shard_tile_.back()));
+  if (plan.num_shards() > 1) vector_values_ = Buffer(vector_offsets_.back(), device);
+  const std::int64_t sum_bytes = shard_tile_.back() * static_cast<std::int64_t>(sizeof(double));
+  tile_sums_ = Buffer(sum_bytes, device);
+  if (!device.is_host()) host_tile_sums_ = Buffer::Pinned(sum_bytes, device);
 }
 
 std::vector<ShardedOptimizer::Segment> ShardedOptimizer::SegmentsOf(int shard) const {
@@ -87,17 +99,19 @@ void ShardedOptimizer::Initialize(
       const std::int64_t begin = std::max(segment.begin, piece.offset);
       const std::int64_t end = std::min(segment.end, piece.end());
       if (begin >= end) continue;
-      const auto source = Part(std::span(values), begin - piece.offset, end - begin);
-      std::copy(source.begin(), source.end(),
-                master().begin() + segment.local + (begin - segment.begin));
+      buffers_.device().Copy(master().data() + segment.local + (begin - segment.begin),
+                             values.data() + (begin - piece.offset),
+                             (end - begin) * SizeOf(DType::kFloat32));
     }
   }
-  std::fill(m().begin(), m().end(), 0.0F);
-  std::fill(v().begin(), v().end(), 0.0F);
+  buffers_.device().Zero(m_.data(), m_.size_bytes());
+  buffers_.device().Zero(v_.data(), v_.size_bytes());
   num_updates_ = 0;
 }
 
 UpdateResult ShardedOptimizer::Update(const Exec& exec, double learning_rate, double weight_sum) {
+  SEQUELA_CHECK(exec.backend == buffers_.device().backend() &&
+                exec.stream == buffers_.device().compute_stream());
   wait_seconds_ = 0;
   if (weight_sum == 0) return {.gradient_norm = 0, .skipped = true};
   const double norm = std::sqrt(SumOfSquares(exec)) / weight_sum;
@@ -105,6 +119,8 @@ UpdateResult ShardedOptimizer::Update(const Exec& exec, double learning_rate, do
   if (options_.clip_gradient_norm > 0) {
     scale *= std::min(1.0, options_.clip_gradient_norm / (norm + kNormEpsilon));
   }
+  if (read_ != nullptr) read_->MakeWait(exec.stream);
+  read_.reset();
   ++num_updates_;
   std::size_t next = 0;
   for (int bucket = 0; bucket < plan_.num_buckets(); ++bucket) {
@@ -121,20 +137,31 @@ UpdateResult ShardedOptimizer::Update(const Exec& exec, double learning_rate, do
   return {.gradient_norm = norm, .skipped = false};
 }
 
-double ShardedOptimizer::SumOfSquares(const Exec& exec) {
+std::span<const double> ShardedOptimizer::TileSums(const Exec& exec) {
   const std::span<const float> gradients = buffers_.gradients();
+  const std::span<double> sums = tile_sums_.As<double>();
   std::int64_t tile = shard_tile_[static_cast<std::size_t>(shard_)];
   for (const TileRun& run : runs_) {
     const std::int64_t tiles = run.size() / kTileElements;
-    TileSquareSums(exec, {.x = Part(gradients, run.begin, run.size()),
-                          .partials = Part(std::span(tile_sums_), tile, tiles)});
+    TileSquareSums(
+        exec, {.x = Part(gradients, run.begin, run.size()), .partials = Part(sums, tile, tiles)});
     tile += tiles;
   }
   if (plan_.num_shards() > 1) {
     std::vector<std::int64_t> offsets = shard_tile_;
     for (std::int64_t& offset : offsets) offset *= static_cast<std::int64_t>(sizeof(double));
-    Wait(communicator_.StartAllGather(std::as_writable_bytes(std::span(tile_sums_)), offsets));
+    Wait(communicator_.StartAllGather(std::as_writable_bytes(sums), offsets));
   }
+  Device& device = buffers_.device();
+  if (device.is_host()) return sums;
+  device.Copy(host_tile_sums_.data(), tile_sums_.data(), tile_sums_.size_bytes());
+  tile_sums_read_.Record(device.compute_stream());
+  tile_sums_read_.Wait();
+  return host_tile_sums_.As<double>();
+}
+
+double ShardedOptimizer::SumOfSquares(const Exec& exec) {
+  const std::span<const double> tile_sums = TileSums(exec);
   // Shards lie one after the other; the order of the sum is that of the tiles in the flat buffer.
   std::vector<std::int64_t> next = shard_tile_;
   std::int64_t flat_tile = 0;
@@ -144,7 +171,7 @@ double ShardedOptimizer::SumOfSquares(const Exec& exec) {
       std::int64_t& place = next[static_cast<std::size_t>(shard)];
       const std::int64_t tiles = plan_.share(bucket, shard).size() / kTileElements;
       for (std::int64_t i = 0; i < tiles; ++i, ++place, ++flat_tile) {
-        const double partial = tile_sums_[static_cast<std::size_t>(place)];
+        const double partial = tile_sums[static_cast<std::size_t>(place)];
         if (!std::isfinite(partial)) FailNotFinite(flat_tile);
         sum += partial;
       }
@@ -156,10 +183,10 @@ double ShardedOptimizer::SumOfSquares(const Exec& exec) {
 void ShardedOptimizer::FailNotFinite(std::int64_t tile) const {
   const ParameterTable& table = buffers_.table();
   throw MachineError(
-      "the sum over ranks of the gradients of {} is not finite after {} updates, though each "
-      "rank's own "
-      "was; nothing was updated",
-      table.piece(table.PieceAt(tile * kTileElements)).name, num_updates_);
+      "the sum over ranks of the gradients of {} is not finite after {} updates{}; nothing was "
+      "updated",
+      table.piece(table.PieceAt(tile * kTileElements)).name, num_updates_,
+      buffers_.device().is_host() ? ", though each rank's own was" : "");
 }
 
 void ShardedOptimizer::UpdateSegment(const Exec& exec, const Segment& segment, double learning_rate,
@@ -209,29 +236,33 @@ void ShardedOptimizer::FinishGathers() {
 
 void ShardedOptimizer::CopyOwnVectors() {
   for (const Segment& segment : vector_segments_[static_cast<std::size_t>(shard_)]) {
-    const auto values = Part(master(), segment.local, segment.size());
-    std::copy(values.begin(), values.end(), buffers_.vectors() + segment.begin);
+    buffers_.device().Copy(buffers_.VectorsAt(segment.begin), master().data() + segment.local,
+                           segment.size() * SizeOf(DType::kFloat32));
   }
 }
 
 // bf16: norm gains and biases are read in fp32, so their master goes to all ranks as it is.
 void ShardedOptimizer::GatherVectors() {
   if (plan_.num_shards() == 1 || !has_master()) return;
-  std::vector<std::int64_t> offsets = {0};
-  vector_values_.clear();
+  Device& device = buffers_.device();
+  ForVectors([&](const Segment& segment, float* packed) {
+    device.Copy(packed, buffers_.VectorsAt(segment.begin),
+                segment.size() * SizeOf(DType::kFloat32));
+  });
+  Wait(communicator_.StartAllGather(vector_values_.bytes(), vector_offsets_));
+  ForVectors([&](const Segment& segment, float* packed) {
+    device.Copy(buffers_.VectorsAt(segment.begin), packed,
+                segment.size() * SizeOf(DType::kFloat32));
+  });
+}
+
+void ShardedOptimizer::ForVectors(
+    const std::function<void(const Segment& segment, float* packed)>& copy) {
+  float* packed = vector_values_.As<float>().data();
   for (const std::vector<Segment>& segments : vector_segments_) {
     for (const Segment& segment : segments) {
-      vector_values_.insert(vector_values_.end(), buffers_.vectors() + segment.begin,
-                            buffers_.vectors() + segment.end);
-    }
-    offsets.push_back(std::ssize(vector_values_) * static_cast<std::int64_t>(sizeof(float)));
-  }
-  Wait(communicator_.StartAllGather(std::as_writable_bytes(std::span(vector_values_)), offsets));
-  auto value = vector_values_.cbegin();
-  for (const std::vector<Segment>& segments : vector_segments_) {
-    for (const Segment& segment : segments) {
-      std::copy(value, value + segment.size(), buffers_.vectors() + segment.begin);
-      value += segment.size();
+      copy(segment, packed);
+      packed += segment.size();
     }
   }
 }
@@ -244,9 +275,10 @@ void ShardedOptimizer::Wait(CommRequest request) {
 void ShardedOptimizer::PublishParameters() {
   if (has_master()) {
     auto* const weights = reinterpret_cast<bf16*>(buffers_.weights());
+    const Exec exec = ExecOn(buffers_.device());
     for (const Segment& segment : segments_) {
-      const auto values = Part(master(), segment.local, segment.size());
-      std::transform(values.begin(), values.end(), weights + segment.begin, ToBf16);
+      Cast(exec, {.from = {master().data() + segment.local, 1, segment.size()},
+                  .to = {weights + segment.begin, 1, segment.size()}});
     }
   }
   CopyOwnVectors();

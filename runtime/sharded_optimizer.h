@@ -1,15 +1,18 @@
 // AdamW over the flat buffers, whole on every rank (ZeRO 0) or each rank its own runs of tiles
-// (ZeRO 1). Loshchilov and Hutter 2019 (arXiv 1711.05101), decoupled weight decay on pieces of two
-// dimensions; Rajbhandari et al. 2020 (arXiv 1910.02054) for the sharding.
+// (ZeRO 1 and 2). Loshchilov and Hutter 2019 (arXiv 1711.05101), decoupled weight decay on pieces
+// of two dimensions; Rajbhandari et al. 2020 (arXiv 1910.02054) for the sharding.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/exec.h"
 #include "runtime/communicator.h"
+#include "runtime/device.h"
 #include "runtime/gradient_buckets.h"
 #include "runtime/parameter_table.h"
 
@@ -31,8 +34,9 @@ struct UpdateResult {
 // One thread at a time: the training thread.
 class ShardedOptimizer {
  public:
-  // Borrows everything. The plan decides the shard: 1 shard (ZeRO 0) or one a rank (ZeRO 1).
-  // Allocates m, v and, where the compute dtype is bf16, the fp32 master of the shard.
+  // Borrows everything. The plan decides the shard: 1 shard (ZeRO 0) or one a rank (ZeRO 1 and 2).
+  // Allocates, on the device of `buffers`, m, v and, where the compute dtype is bf16, the fp32
+  // master of the shard.
   ShardedOptimizer(FlatBuffers& buffers, const BucketPlan& plan, Communicator& communicator,
                    const AdamWOptions& options);
 
@@ -45,7 +49,8 @@ class ShardedOptimizer {
   // The norm is the root of fp64 partials of tiles, added in tile order: the same bits for ZeRO 0
   // and 1, and for every number of ranks up to the rounding of the sums. Afterwards weights and
   // vectors are up to date on all ranks. Throws MachineError naming the parameter, on all ranks,
-  // where a sum is not finite; nothing has changed then. Collective.
+  // where a sum is not finite; nothing has changed then. Collective. On a device the host waits
+  // once, for the norm. `exec` runs on the device of the buffers.
   UpdateResult Update(const Exec& exec, double learning_rate, double weight_sum);
 
   // Updates applied so far: AdamW's t.
@@ -56,7 +61,8 @@ class ShardedOptimizer {
 
   // --- for checkpoints ---
   // The shard: its runs in the flat buffers, in order. m(), v() and, in bf16, master() are their
-  // concatenation. In fp32 the weights are the master, and master() is empty.
+  // concatenation, in the device's memory. In fp32 the weights are the master, and master() is
+  // empty.
   const std::vector<TileRun>& runs() const { return runs_; }
   bool has_master() const { return buffers_.compute_dtype() != DType::kFloat32; }
   std::span<float> master() { return master_.As<float>(); }
@@ -66,10 +72,14 @@ class ShardedOptimizer {
   // of all ranks up to date. Collective.
   void PublishParameters();
 
+  // Somebody reads the state on another stream until `read` is done: the next Update changes it
+  // after that. The host does not wait.
+  void UpdateAfter(std::shared_ptr<const Event> read) { read_ = std::move(read); }
+
   FlatBuffers& buffers() { return buffers_; }
   const BucketPlan& plan() const { return plan_; }
   int shard() const { return shard_; }
-  // 1 where the state is spread over ranks.
+  // 1 where the state is spread over ranks: ZeRO 2 keeps what ZeRO 1 keeps.
   int zero_stage() const { return plan_.num_shards() > 1 ? 1 : 0; }
 
  private:
@@ -85,6 +95,8 @@ class ShardedOptimizer {
   std::vector<Segment> SegmentsOf(int shard) const;
 
   double SumOfSquares(const Exec& exec);
+  // The partials of all shards, where the host reads them.
+  std::span<const double> TileSums(const Exec& exec);
   [[noreturn]] void FailNotFinite(std::int64_t tile) const;
   void UpdateSegment(const Exec& exec, const Segment& segment, double learning_rate,
                      double gradient_scale);
@@ -92,6 +104,8 @@ class ShardedOptimizer {
   void FinishGathers();
   void CopyOwnVectors();
   void GatherVectors();
+  // Calls copy(segment, where it lies among the packed vectors of all shards).
+  void ForVectors(const std::function<void(const Segment& segment, float* packed)>& copy);
   void Wait(CommRequest request);
 
   FlatBuffers& buffers_;
@@ -104,11 +118,15 @@ class ShardedOptimizer {
   Buffer master_;
   Buffer m_;
   Buffer v_;
-  std::vector<double> tile_sums_;         // of all shards, one after the other
+  Buffer tile_sums_;       // fp64, of all shards, one after the other
+  Buffer host_tile_sums_;  // the same, pinned; empty on the CPU
+  Event tile_sums_read_;
+  std::shared_ptr<const Event> read_;     // of the state, by whoever copies it
   std::vector<std::int64_t> shard_tile_;  // where each shard's begin: num_shards + 1 entries
   std::vector<CommRequest> gathers_;      // of parameters, under way
   std::vector<std::vector<Segment>> vector_segments_;  // bf16: by shard, what holds vectors
-  std::vector<float> vector_values_;  // these, packed, for the exchange between ranks
+  Buffer vector_values_;                      // these, packed, for the exchange between ranks
+  std::vector<std::int64_t> vector_offsets_;  // in bytes, where each shard's begin
   std::int64_t num_updates_ = 0;
   double wait_seconds_ = 0;
 };

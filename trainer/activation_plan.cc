@@ -17,8 +17,9 @@ namespace {
 // Hands out matrices of max_tokens rows.
 class Planner {
  public:
-  Planner(const ModelConfig& config, const DecoderOptions& options, Arena& arena)
-      : config_(config), options_(options), arena_(arena) {}
+  Planner(const ModelConfig& config, const DecoderOptions& options, const Device& device,
+          Arena& arena)
+      : config_(config), options_(options), on_host_(device.is_host()), arena_(arena) {}
 
   TensorView Rows(std::int64_t columns) { return Rows(columns, options_.compute_dtype); }
   TensorView FloatRows(std::int64_t columns) { return Rows(columns, DType::kFloat32); }
@@ -45,8 +46,10 @@ class Planner {
   SharedActivations Shared() {
     const std::int64_t d = config_.hidden_size;
     SharedActivations shared;
-    shared.rope_cos = FloatRows(config_.head_dim / 2);
-    shared.rope_sin = FloatRows(config_.head_dim / 2);
+    if (on_host_) {
+      shared.rope_cos = FloatRows(config_.head_dim / 2);
+      shared.rope_sin = FloatRows(config_.head_dim / 2);
+    }
     shared.branch = Rows(d);
     shared.final_entry = Rows(d);
     shared.final_rstd = FloatRows(1);
@@ -102,6 +105,7 @@ class Planner {
 
   const ModelConfig& config_;
   const DecoderOptions& options_;
+  bool on_host_;
   Arena& arena_;
 };
 
@@ -116,8 +120,9 @@ std::int64_t LinearsWorkspaceBytes(const ModelConfig& config, const DecoderOptio
       {bytes(d, config.qkv_size()), bytes(config.q_size(), d), bytes(d, 2 * f), bytes(f, d)});
 }
 
-std::int64_t WorkspaceBytes(const ModelConfig& config, const DecoderOptions& options) {
-  const Exec exec{.num_threads = options.num_threads};
+std::int64_t WorkspaceBytes(const ModelConfig& config, const DecoderOptions& options,
+                            const Device& device) {
+  const Exec exec = ExecOn(device, options.num_threads);
   const AttentionShape shape{.num_query_heads = config.num_attention_heads,
                              .num_key_heads = config.num_key_value_heads,
                              .head_size = config.head_dim};
@@ -126,7 +131,7 @@ std::int64_t WorkspaceBytes(const ModelConfig& config, const DecoderOptions& opt
       options.max_document_tokens > 0 ? std::min(options.max_document_tokens, tokens) : tokens;
   return std::max(
       {LinearsWorkspaceBytes(config, options, exec), AttentionForwardWorkspaceBytes(exec, shape),
-       options.with_backward ? AttentionBackwardWorkspaceBytes(exec, shape, longest) : 0,
+       options.with_backward ? AttentionBackwardWorkspaceBytes(exec, shape, tokens, longest) : 0,
        CrossEntropyWorkspaceBytes(exec, config.vocab_size, config.hidden_size,
                                   options.compute_dtype),
        RmsNormBackwardWorkspaceBytes(tokens, config.hidden_size),
@@ -174,15 +179,15 @@ Recompute ParseRecompute(std::string_view name) {
 }
 
 Activations AllocateActivations(const ModelConfig& config, const DecoderOptions& options,
-                                Arena& arena) {
-  Planner planner(config, options, arena);
+                                const Device& device, Arena& arena) {
+  Planner planner(config, options, device, arena);
   Activations all;
   const BlockActivations shared_block = planner.SharedBlock();
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
     all.blocks.push_back(planner.Block(shared_block));
   }
   all.shared = planner.Shared();
-  const std::int64_t workspace_bytes = WorkspaceBytes(config, options);
+  const std::int64_t workspace_bytes = WorkspaceBytes(config, options, device);
   all.workspace = {arena.AllocateBytes(workspace_bytes), static_cast<std::size_t>(workspace_bytes)};
   return all;
 }
@@ -200,9 +205,10 @@ void NarrowActivations(const Activations& all, std::int64_t tokens, Activations&
   out.workspace = all.workspace;
 }
 
-std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options) {
+std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options,
+                             const Device& device) {
   Arena arena = Arena::Measuring();
-  AllocateActivations(config, options, arena);
+  AllocateActivations(config, options, device, arena);
   return arena.peak_bytes();
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/base/tensor_view.h"
 #include "kernels/exec.h"
 #include "runtime/arena.h"
+#include "runtime/device.h"
 #include "trainer/model_config.h"
 
 namespace sequela {
@@ -57,7 +58,7 @@ struct BlockActivations {
 
 // What is used within one block or one pass and shared by all.
 struct SharedActivations {
-  TensorView rope_cos;  // [T, H / 2] fp32
+  TensorView rope_cos;  // [T, H / 2] fp32; on a GPU they come with the batch (batch_input.h)
   TensorView rope_sin;
   TensorView branch;        // [T, d] what a block's half adds to the residual stream
   TensorView final_entry;   // [T, d] the residual stream after the last block
@@ -79,13 +80,15 @@ struct Activations {
   std::span<std::byte> workspace;  // of every operation in turn
 };
 
-// Allocates all of it: on a measuring arena to learn the size, then on the real one.
+// Allocates all of it: on a measuring arena to learn the size, then on the real one, which lies on
+// `device`.
 Activations AllocateActivations(const ModelConfig& config, const DecoderOptions& options,
-                                Arena& arena);
+                                const Device& device, Arena& arena);
 // The first `tokens` rows of everything, written into `out` (made once, so that nothing is
 // allocated).
 void NarrowActivations(const Activations& all, std::int64_t tokens, Activations& out);
 // The bytes that AllocateActivations takes.
-std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options);
+std::int64_t ActivationBytes(const ModelConfig& config, const DecoderOptions& options,
+                             const Device& device = HostDevice());
 
 }  // namespace sequela

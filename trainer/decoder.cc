@@ -3,25 +3,19 @@
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
-#include "kernels/time_rope.h"
+#include "runtime/buffer.h"
+#include "trainer/batch_input.h"
 #include "trainer/decoder_block.h"
 #include "trainer/decoder_pass.h"
 #include "trainer/linear.h"
 #include "trainer/loss_head.h"
+#include "trainer/loss_reader.h"
 #include "trainer/parameter_pieces.h"
 
 namespace sequela {
 namespace {
 
 const std::uint64_t kEmbeddingSite = HashName("embedding");
-
-TimeRopeSettings RopeSettings(const ModelConfig& config) {
-  return {.head_dim = config.head_dim,
-          .theta = config.rope_theta,
-          .num_time_pairs = config.num_time_pairs(),
-          .min_period_seconds = config.rope_time_min_period_seconds,
-          .max_period_years = config.rope_time_max_period_years};
-}
 
 // Primitives for the largest batch, built before the first step.
 void PrepareProducts(const ModelConfig& config, const DecoderOptions& options, const Exec& exec) {
@@ -39,35 +33,37 @@ void PrepareProducts(const ModelConfig& config, const DecoderOptions& options, c
 }  // namespace
 
 struct Decoder::Impl {
-  Impl(const ModelConfig& config_in, const DecoderOptions& options_in)
+  Impl(const ModelConfig& config_in, const DecoderOptions& options_in, Device& device_in)
       : config(config_in),
         options(options_in),
+        device(device_in),
         table(BuildParameterTable(config)),
         pieces(FindDecoderPieces(config, table)),
-        arena(ActivationBytes(config, options)),
-        activations(AllocateActivations(config, options, arena)),
-        exec{.num_threads = options.num_threads, .workspace = activations.workspace} {
-    if (options.with_backward) {
-      embedding_plan.Reserve(options.max_tokens);
-      PrepareProducts(config, options, exec);
-    }
+        arena(ActivationBytes(config, options, device), device),
+        activations(AllocateActivations(config, options, device, arena)),
+        input(config, options, device),
+        losses(device, options.max_tokens),
+        exec(ExecOn(device, options.num_threads)) {
+    exec.workspace = activations.workspace;
+    if (options.with_backward) PrepareProducts(config, options, exec);
   }
 
-  // Checks the batch and builds what all layers read: work list and rotary tables.
+  // Checks the batch and prepares what all layers read of it.
   DecoderPass BeginPass(FlatBuffers& buffers, const Batch& batch, const PassHooks& hooks);
   void Forward(DecoderPass& pass);
   void EmbeddingGradient(DecoderPass& pass);
 
   ModelConfig config;
   DecoderOptions options;
+  Device& device;
   ParameterTable table;
   DecoderPieces pieces;
   Arena arena;
   Activations activations;
   Activations rows;  // of the batch at hand
+  BatchInput input;
+  LossReader losses;
   Exec exec;
-  AttentionPlan attention_plan;
-  EmbeddingPlan embedding_plan;
 };
 
 DecoderPass Decoder::Impl::BeginPass(FlatBuffers& buffers, const Batch& batch,
@@ -77,22 +73,17 @@ DecoderPass Decoder::Impl::BeginPass(FlatBuffers& buffers, const Batch& batch,
                 options.max_tokens);
   SEQUELA_CHECK(buffers.compute_dtype() == options.compute_dtype);
   NarrowActivations(activations, tokens, rows);
-  attention_plan = AttentionPlan::Causal(batch.document_begin, batch.sample);
-  SEQUELA_CHECK(options.max_document_tokens == 0 ||
-                    attention_plan.longest_document() <= options.max_document_tokens,
-                "a document of {} tokens, planned for {}", attention_plan.longest_document(),
-                options.max_document_tokens);
-  BuildTimeRopeTable(exec, RopeSettings(config),
-                     {.position = batch.position,
-                      .time_us = batch.time_us,
-                      .document_begin = batch.document_begin,
-                      .cos_TP = rows.shared.rope_cos,
-                      .sin_TP = rows.shared.rope_sin});
+  input.Prepare(batch, rows.shared.rope_cos, rows.shared.rope_sin);
+  const std::int64_t longest = input.attention_plan().longest_document();
+  SEQUELA_CHECK(options.max_document_tokens == 0 || longest <= options.max_document_tokens,
+                "a document of {} tokens, planned for {}", longest, options.max_document_tokens);
   return {.exec = exec,
           .config = config,
           .buffers = buffers,
-          .batch = batch,
-          .attention_plan = attention_plan,
+          .device = device,
+          .batch = input.view(),
+          .attention_plan = input.attention_plan(),
+          .head_plan = input.head_plan(),
           .activations = rows,
           .hooks = hooks,
           .recompute = options.recompute,
@@ -118,15 +109,15 @@ void Decoder::Impl::Forward(DecoderPass& pass) {
 void Decoder::Impl::EmbeddingGradient(DecoderPass& pass) {
   SharedActivations& shared = pass.shared();
   BranchDropout(pass, kEmbeddingSite, shared.d_residual, shared.d_residual);
-  embedding_plan.Build(pass.batch.token, config.vocab_size);
-  EmbeddingBackward(exec, {.plan = &embedding_plan,
+  EmbeddingBackward(exec, {.plan = &input.embedding_plan(),
+                           .plan_image = pass.batch.embedding_plan,
                            .d_out_TD = shared.d_residual,
                            .d_table_VD = pass.buffers.Gradient(pieces.embedding)});
   pass.Done("embedding");
 }
 
-Decoder::Decoder(const ModelConfig& config, const DecoderOptions& options)
-    : impl_(std::make_unique<Impl>(config, options)) {}
+Decoder::Decoder(const ModelConfig& config, const DecoderOptions& options, Device& device)
+    : impl_(std::make_unique<Impl>(config, options, device)) {}
 Decoder::~Decoder() = default;
 
 const ModelConfig& Decoder::config() const { return impl_->config; }
@@ -134,23 +125,31 @@ const DecoderOptions& Decoder::options() const { return impl_->options; }
 const ParameterTable& Decoder::table() const { return impl_->table; }
 std::int64_t Decoder::arena_bytes() const { return impl_->arena.capacity_bytes(); }
 
-BatchLoss Decoder::ForwardBackward(FlatBuffers& buffers, const Batch& batch,
+void Decoder::StartForwardBackward(FlatBuffers& buffers, const Batch& batch,
                                    const DropoutKeys& dropout, const PassHooks& hooks) {
   SEQUELA_CHECK(impl_->options.with_backward);
   DecoderPass pass = impl_->BeginPass(buffers, batch, hooks);
   pass.with_dropout = true;
   pass.dropout = dropout;
-  BatchLoss loss;
   if (batch.num_tokens() > 0) {
     impl_->Forward(pass);
-    loss = LossForwardBackward(pass, impl_->pieces);
+    LossForwardBackward(pass, impl_->pieces);
     for (int layer = impl_->config.num_hidden_layers - 1; layer >= 0; --layer) {
       BlockBackward(pass, impl_->pieces.blocks[static_cast<std::size_t>(layer)], layer);
     }
     impl_->EmbeddingGradient(pass);
   }
   pass.CompleteThrough(impl_->table.num_pieces() - 1);
-  return loss;
+  impl_->losses.Add(batch, pass.shared().nll);
+  impl_->input.Release();
+}
+
+BatchLoss Decoder::TakeLoss() { return impl_->losses.Take(); }
+
+BatchLoss Decoder::ForwardBackward(FlatBuffers& buffers, const Batch& batch,
+                                   const DropoutKeys& dropout, const PassHooks& hooks) {
+  StartForwardBackward(buffers, batch, dropout, hooks);
+  return TakeLoss();
 }
 
 TokenScores Decoder::Evaluate(FlatBuffers& buffers, const Batch& batch,
@@ -158,7 +157,9 @@ TokenScores Decoder::Evaluate(FlatBuffers& buffers, const Batch& batch,
   if (batch.num_tokens() == 0) return {};
   DecoderPass pass = impl_->BeginPass(buffers, batch, hooks);
   impl_->Forward(pass);
-  return ScoreTargets(pass, impl_->pieces, options);
+  TokenScores scores = ScoreTargets(pass, impl_->pieces, options);
+  impl_->input.Release();
+  return scores;
 }
 
 void Decoder::Logits(FlatBuffers& buffers, const Batch& batch, std::span<float> logits) {
@@ -167,14 +168,22 @@ void Decoder::Logits(FlatBuffers& buffers, const Batch& batch, std::span<float> 
   const PassHooks no_hooks;
   DecoderPass pass = impl_->BeginPass(buffers, batch, no_hooks);
   impl_->Forward(pass);
+  Device& device = impl_->device;
+  // On the CPU the product is written where the caller wants it.
+  Buffer copy(device.is_host() ? 0 : static_cast<std::int64_t>(logits.size_bytes()), device);
+  float* const result = device.is_host() ? logits.data() : copy.As<float>().data();
   const GemmArgs product = {.a = pass.shared().final_normed,
                             .b = buffers.Weight(impl_->pieces.head.first),
-                            .c = TensorView(logits.data(), batch.num_tokens(), vocabulary),
+                            .c = TensorView(result, batch.num_tokens(), vocabulary),
                             .transpose_b = true};
-  Buffer workspace(GemmWorkspaceBytes(impl_->exec, product));
+  Buffer workspace(GemmWorkspaceBytes(impl_->exec, product), device);
   Exec exec = impl_->exec;
   exec.workspace = workspace.bytes();
   Gemm(exec, product);
+  impl_->input.Release();
+  if (device.is_host()) return;
+  device.Copy(logits.data(), result, static_cast<std::int64_t>(logits.size_bytes()));
+  device.Synchronize();
 }
 
 }  // namespace sequela

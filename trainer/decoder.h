@@ -1,7 +1,10 @@
 // The decoder: embedding, blocks (trainer/decoder_block.h), final norm and loss
 // (trainer/loss_head.h), forward and backward over one packed batch (dataio/batch.h). It owns the
 // arena of activations, planned in the constructor (trainer/activation_plan.h); weights and
-// gradients are the caller's (runtime/parameter_table.h).
+// gradients are the caller's (runtime/parameter_table.h), on the same device.
+//
+// On a GPU a pass is only enqueued: the host prepares the next batch while the device computes this
+// one, and learns the loss when it asks for it (TakeLoss).
 //
 // Results are the same bits for any number of threads, any recompute level, and any content of the
 // other documents of a batch; a batch's composition changes them by rounding at most.
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "dataio/batch.h"
+#include "runtime/device.h"
 #include "runtime/parameter_table.h"
 #include "trainer/activation_plan.h"
 #include "trainer/model_config.h"
@@ -60,8 +64,9 @@ struct EvaluateOptions {
 
 class Decoder {
  public:
-  // Plans and allocates the arena. Throws MachineError where there is not enough memory.
-  Decoder(const ModelConfig& config, const DecoderOptions& options);
+  // Plans and allocates the arena on `device`, which is borrowed. Throws MachineError where there
+  // is not enough memory.
+  Decoder(const ModelConfig& config, const DecoderOptions& options, Device& device = HostDevice());
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
@@ -71,9 +76,15 @@ class Decoder {
   const ParameterTable& table() const;  // lives as long as the decoder
   std::int64_t arena_bytes() const;
 
-  // Adds the un-normalised gradient of the batch's loss sum to the buffers' gradients.
-  // REQUIRES: batch.num_tokens() <= options().max_tokens; buffers of this decoder's table and
-  // compute dtype, with gradients; options().with_backward.
+  // Adds the un-normalised gradient of the batch's loss sum to the buffers' gradients. `batch` must
+  // live until its loss was taken.
+  // REQUIRES: batch.num_tokens() <= options().max_tokens; buffers of this decoder's table, device
+  // and compute dtype, with gradients; options().with_backward.
+  void StartForwardBackward(FlatBuffers& buffers, const Batch& batch, const DropoutKeys& dropout,
+                            const PassHooks& hooks = {});
+  // The loss of the oldest batch whose loss was not taken yet; waits for the device.
+  BatchLoss TakeLoss();
+  // Both at once.
   BatchLoss ForwardBackward(FlatBuffers& buffers, const Batch& batch, const DropoutKeys& dropout,
                             const PassHooks& hooks = {});
 

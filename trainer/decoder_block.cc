@@ -104,6 +104,7 @@ void AttentionHalf(DecoderPass& pass, const BlockPieces& pieces, int layer,
                                .out_TNH = block.attention,
                                .lse_TN = block.lse,
                                .plan = &pass.attention_plan,
+                               .plan_image = pass.batch.attention_plan,
                                .shape = ShapeOf(pass.config),
                                .softmax_scale = ScaleOf(pass.config),
                                .dropout = DropoutOf(pass, layer)});
@@ -209,6 +210,7 @@ void AttentionHalfBackward(DecoderPass& pass, const BlockPieces& pieces, int lay
                                 .dk_TGH = d_views.k,
                                 .dv_TGH = d_views.v,
                                 .plan = &pass.attention_plan,
+                                .plan_image = pass.batch.attention_plan,
                                 .shape = ShapeOf(pass.config),
                                 .softmax_scale = ScaleOf(pass.config),
                                 .dropout = DropoutOf(pass, layer)});

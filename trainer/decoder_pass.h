@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/batch.h"
 #include "kernels/attention_plan.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/exec.h"
+#include "runtime/device.h"
 #include "runtime/parameter_table.h"
 #include "trainer/activation_plan.h"
+#include "trainer/batch_view.h"
 #include "trainer/decoder.h"
 
 namespace sequela {
@@ -18,8 +20,10 @@ struct DecoderPass {
   const Exec& exec;
   const ModelConfig& config;
   FlatBuffers& buffers;
-  const Batch& batch;
+  Device& device;
+  BatchView batch;
   const AttentionPlan& attention_plan;
+  const CrossEntropyPlan& head_plan;
   Activations& activations;  // of the batch's tokens
   const PassHooks& hooks;
   Recompute recompute = Recompute::kNone;

@@ -18,6 +18,7 @@
 #include "trainer/evaluation/outcome_excess.h"
 #include "trainer/evaluation/subject_sums.h"
 #include "trainer/hf_model.h"
+#include "trainer/open_device.h"
 #include "trainer/train_setup.h"
 
 namespace sequela {
@@ -78,6 +79,7 @@ class Evaluation {
   const StoredRun& run_;
   const EvaluationRequest& request_;
   Communicator& communicator_;
+  std::shared_ptr<Device> device_;
   ChainStore store_;
   Chosen chosen_;
   ModelConfig config_;
@@ -103,6 +105,12 @@ EvaluationOptions WindowOptionsOf(const StoredRun& run, const EvaluationRequest&
           .microbatch_tokens = std::max(context, kBatchTokens)};
 }
 
+// A run of a GPU machine may be evaluated on one without.
+DeviceChoice DeviceFor(const StoredRun& run) {
+  return run.experiment.parallel.device == DeviceChoice::kCpu ? DeviceChoice::kCpu
+                                                              : DeviceChoice::kAuto;
+}
+
 ChainStore OpenStoreOf(const StoredRun& run, const EvaluationRequest& request) {
   ChainStore store =
       ChainStore::Open(request.store.empty() ? fs::path(run.experiment.data.store) : request.store);
@@ -114,6 +122,7 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
     : run_(run),
       request_(request),
       communicator_(world.communicator()),
+      device_(OpenDevice(DeviceFor(run), world)),
       store_(OpenStoreOf(run, request)),
       chosen_(ChooseCheckpoint(run, request, communicator_)),
       config_(LoadModelConfig(chosen_.folder)),
@@ -123,8 +132,9 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
   DecoderOptions options = TrainStateOptionsOf(run.experiment, world).decoder;
   options.max_tokens = WindowOptionsOf(run, request).microbatch_tokens;
   options.with_backward = false;
-  decoder_ = std::make_unique<Decoder>(config_, options);
-  buffers_ = std::make_unique<FlatBuffers>(decoder_->table(), options.compute_dtype, false);
+  decoder_ = std::make_unique<Decoder>(config_, options, *device_);
+  buffers_ =
+      std::make_unique<FlatBuffers>(decoder_->table(), options.compute_dtype, false, *device_);
   ModelWeights(chosen_.folder, decoder_->table()).ReadAll(*buffers_);
   if (SimulatorOracle::Exists(store_)) {
     try {

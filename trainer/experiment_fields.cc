@@ -144,7 +144,9 @@ std::vector<ExperimentField> MakeFields() {
       Whole("parallel.threads", SEQUELA_FIELD(parallel.threads), 0, kSpeed,
             "Threads of each rank; 0: the machine's cores shared by its ranks.", 4096),
       Whole("parallel.zero_stage", SEQUELA_FIELD(parallel.zero_stage), 0, kSpeed,
-            "0: every rank holds the optimizer's state; 1: each holds its share.", 1),
+            "0: every rank holds the optimizer's state; 1: each holds its share; 2: and gradients "
+            "are summed over ranks after every microbatch.",
+            2),
       Whole("parallel.microbatch_tokens", SEQUELA_FIELD(parallel.microbatch_tokens), 0, kSpeed,
             "Most tokens of one forward and backward of a rank; 0: its share of the batch, at most "
             "8192."),

@@ -6,7 +6,6 @@
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
-#include "runtime/safetensors_writer.h"
 
 namespace sequela {
 namespace {
@@ -83,22 +82,6 @@ void ModelWeights::ReadAll(FlatBuffers& buffers) const {
     Read(piece, values);
     buffers.SetPiece(piece, values);
   }
-}
-
-void SaveModel(const std::filesystem::path& folder, const ModelConfig& config,
-               const FlatBuffers& buffers) {
-  std::vector<SafetensorsEntry> entries;
-  for (int i = 0; i < buffers.table().num_pieces(); ++i) {
-    const ParameterPiece& piece = buffers.table().piece(i);
-    const ConstTensorView weight = buffers.Weight(i);
-    const auto size_bytes = static_cast<std::size_t>(piece.size() * SizeOf(weight.dtype));
-    entries.push_back({.name = piece.name,
-                       .dtype = weight.dtype,
-                       .shape = ShapeOf(piece),
-                       .bytes = {static_cast<const std::byte*>(weight.data), size_bytes}});
-  }
-  WriteSafetensors(folder / "model.safetensors", entries, {{"format", "pt"}});
-  WriteFileAtomically(folder / "config.json", ModelConfigToJson(config, buffers.compute_dtype()));
 }
 
 }  // namespace sequela

@@ -32,10 +32,4 @@ class ModelWeights {
   const ParameterTable& table_;
 };
 
-// Writes config.json and model.safetensors with the weights as they are (compute dtype). The folder
-// exists; files appear under their final names (not atomic as a pair: checkpoints use
-// runtime/checkpoint.h). Throws MachineError.
-void SaveModel(const std::filesystem::path& folder, const ModelConfig& config,
-               const FlatBuffers& buffers);
-
 }  // namespace sequela

@@ -7,8 +7,8 @@
 #include <fstream>
 #include <string>
 
-#include "runtime/buffer.h"
 #include "runtime/checkpoint.h"
+#include "runtime/device.h"
 #include "trainer/parameter_pieces.h"
 
 namespace sequela {
@@ -51,7 +51,8 @@ std::string MemoryPlan::ToString() const {
       mebibytes(optimizer_bytes), mebibytes(activation_bytes), mebibytes(total_bytes()));
 }
 
-MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size) {
+MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size,
+                      const Device& device) {
   const ParameterTable table = BuildParameterTable(config);
   const BucketPlan buckets = BucketsOf(table, options, world_size);
   std::int64_t shard_elements = 0;  // the largest of the ranks'
@@ -62,13 +63,15 @@ MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& option
   for (const ParameterPiece& piece : table.pieces()) {
     if (piece.num_dims == 1) vector_elements += piece.size();
   }
+  const bool keeps_share_sums = options.zero_stage == 2 && buckets.num_shards() > 1;
   const bool is_bf16 = options.decoder.compute_dtype == DType::kBFloat16;
   return {.parameters = table.num_parameters(),
           .weight_bytes = table.num_elements() * SizeOf(options.decoder.compute_dtype) +
                           (is_bf16 ? vector_elements * kFloatBytes : 0),
-          .gradient_bytes = table.num_elements() * kFloatBytes,
+          .gradient_bytes =
+              (table.num_elements() + (keeps_share_sums ? shard_elements : 0)) * kFloatBytes,
           .optimizer_bytes = shard_elements * kFloatBytes * NumOptimizerBuffers(options),
-          .activation_bytes = ActivationBytes(config, options.decoder)};
+          .activation_bytes = ActivationBytes(config, options.decoder, device)};
 }
 
 RunMemory PlanRunMemory(const ModelConfig& config, const TrainStateOptions& options,
@@ -87,7 +90,7 @@ RunMemory PlanRunMemory(const ModelConfig& config, const TrainStateOptions& opti
   const MemoryPlan plan = PlanMemory(config, options, communicator.size());
   if (restores) run.restore_bytes = plan.weight_bytes + plan.optimizer_bytes;
   const std::int64_t moments = NumOptimizerBuffers(options);
-  const auto slack = [](std::int64_t bytes) { return Buffer::FootprintBytes(bytes) - bytes; };
+  const auto slack = [](std::int64_t bytes) { return HostFootprintBytes(bytes) - bytes; };
   run.huge_page_bytes = slack(plan.weight_bytes) + slack(plan.gradient_bytes) +
                         slack(plan.activation_bytes) + slack(run.snapshot_bytes) +
                         moments * slack(plan.optimizer_bytes / moments);

@@ -12,17 +12,18 @@ namespace sequela {
 
 // Bytes that training allocates on one rank.
 struct MemoryPlan {
-  std::int64_t parameters = 0;    // elements, tied ones once
-  std::int64_t weight_bytes = 0;  // compute dtype, and fp32 copies of vectors
-  std::int64_t gradient_bytes = 0;
-  std::int64_t optimizer_bytes = 0;   // this rank's share of m, v and the fp32 master
+  std::int64_t parameters = 0;       // elements, tied ones once
+  std::int64_t weight_bytes = 0;     // compute dtype, and fp32 copies of vectors
+  std::int64_t gradient_bytes = 0;   // of a whole microbatch; ZeRO 2: and this rank's share of sums
+  std::int64_t optimizer_bytes = 0;  // this rank's share of m, v and the fp32 master
   std::int64_t activation_bytes = 0;  // the arena: activations and the operations' workspace
   std::int64_t total_bytes() const {
     return weight_bytes + gradient_bytes + optimizer_bytes + activation_bytes;
   }
   std::string ToString() const;  // one line for people
 };
-MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size);
+MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size,
+                      const Device& device = HostDevice());
 
 // What comes on top of MemoryPlan while a run goes on, on this rank.
 struct RunMemory {

@@ -56,9 +56,6 @@ std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size) {
 }
 
 TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world) {
-  if (experiment.parallel.device == DeviceChoice::kCuda) {
-    throw InputError("parallel.device: cuda, but this build has no CUDA backend: use cpu or auto");
-  }
   TrainStateOptions options;
   options.decoder.compute_dtype = experiment.parallel.precision;
   options.decoder.recompute = experiment.parallel.recompute;

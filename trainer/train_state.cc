@@ -6,11 +6,11 @@
 namespace sequela {
 
 TrainState::TrainState(const ModelConfig& config, const TrainStateOptions& options,
-                       Communicator& communicator)
+                       Communicator& communicator, Device& device)
     : options_(options),
       communicator_(communicator),
-      decoder_(config, options.decoder),
-      buffers_(decoder_.table(), options.decoder.compute_dtype),
+      decoder_(config, options.decoder, device),
+      buffers_(decoder_.table(), options.decoder.compute_dtype, /*with_gradients=*/true, device),
       buckets_(buffers_, communicator, options.zero_stage),
       optimizer_(buffers_, buckets_.plan(), communicator, options.optimizer) {}
 

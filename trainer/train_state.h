@@ -8,6 +8,7 @@
 #include <string>
 
 #include "runtime/communicator.h"
+#include "runtime/device.h"
 #include "runtime/gradient_buckets.h"
 #include "runtime/parameter_table.h"
 #include "runtime/sharded_optimizer.h"
@@ -18,16 +19,17 @@ namespace sequela {
 struct TrainStateOptions {
   DecoderOptions decoder;
   AdamWOptions optimizer;
-  int zero_stage = 1;  // 0 or 1
+  int zero_stage = 1;  // 0, 1 or 2
 };
 
 // One thread at a time: the training thread.
 class TrainState {
  public:
   // Allocates what PlanMemory says (trainer/memory_plan.h). Weights are zeros until Initialize,
-  // LoadModel or RestoreCheckpoint (runtime/checkpoint.h). Borrows `communicator`.
+  // LoadModel or RestoreCheckpoint (runtime/checkpoint.h). Borrows `device`, where everything lives,
+  // and `communicator`, which sums its memory.
   TrainState(const ModelConfig& config, const TrainStateOptions& options,
-             Communicator& communicator);
+             Communicator& communicator, Device& device = HostDevice());
   TrainState(const TrainState&) = delete;
   TrainState& operator=(const TrainState&) = delete;
 
@@ -42,6 +44,7 @@ class TrainState {
   const TrainStateOptions& options() const { return options_; }
   const ParameterTable& table() const { return decoder_.table(); }
   Communicator& communicator() { return communicator_; }
+  Device& device() { return buffers_.device(); }
   Decoder& decoder() { return decoder_; }
   FlatBuffers& buffers() { return buffers_; }
   GradientBuckets& buckets() { return buckets_; }

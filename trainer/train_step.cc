@@ -45,32 +45,52 @@ struct LocalSums {
   std::int64_t tokens = 0;
 };
 
-// Gradients leave during the last microbatch alone: the earlier ones only add to them.
-PassHooks HooksOf(TrainState& state, bool is_last) {
-  if (!is_last) return {};
+// The part of the sums that the host knows without the device.
+void AddBatch(const Batch& batch, LocalSums& sums) {
+  for (std::size_t row = 0; row < batch.target.size(); ++row) {
+    if (batch.target[row] == Batch::kNoTarget) continue;
+    sums.weight += static_cast<double>(batch.weight[row]);
+    sums.targets += 1;
+  }
+  sums.tokens += batch.num_tokens();
+}
+
+// Takes the losses of these microbatches; waits for the device.
+void AddLosses(TrainState& state, const TrainStepInput& input, std::span<const Batch> batches,
+               LocalSums& sums) {
+  for (const Batch& batch : batches) {
+    const BatchLoss loss = state.decoder().TakeLoss();
+    CheckFiniteLoss(loss, batch, state.communicator().rank(), input.step);
+    sums.loss += loss.loss_sum;
+  }
+}
+
+PassHooks HooksOf(TrainState& state) {
   return {.piece_complete = [&state](int piece) { state.buckets().MarkReady(piece); },
           .after_operation = [&state](const char*) { state.buckets().Poll(); }};
 }
 
+// On the CPU the loss is there at once, and a fault is named before gradients leave. On a GPU the
+// whole step is enqueued first.
+void AddMicrobatch(TrainState& state, const TrainStepInput& input, const Batch& batch,
+                   LocalSums& sums) {
+  state.decoder().StartForwardBackward(
+      state.buffers(), batch, {.seed = input.seed, .step = static_cast<std::uint64_t>(input.step)},
+      HooksOf(state));
+  AddBatch(batch, sums);
+  if (state.device().is_host()) AddLosses(state, input, {&batch, 1}, sums);
+}
+
 LocalSums AccumulateGradients(TrainState& state, const TrainStepInput& input) {
   LocalSums sums;
-  state.buffers().ZeroGradients();
-  const std::size_t count = input.microbatches.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const Batch& batch = input.microbatches[i];
-    const bool is_last = i + 1 == count;
-    if (is_last) state.buckets().Begin(input.step);
-    const BatchLoss loss = state.decoder().ForwardBackward(
-        state.buffers(), batch,
-        {.seed = input.seed, .step = static_cast<std::uint64_t>(input.step)},
-        HooksOf(state, is_last));
-    CheckFiniteLoss(loss, batch, state.communicator().rank(), input.step);
-    sums.loss += loss.loss_sum;
-    sums.weight += loss.weight_sum;
-    sums.targets += loss.targets;
-    sums.tokens += batch.num_tokens();
+  const auto count = std::ssize(input.microbatches);
+  const std::int64_t rounds = state.buckets().Begin(input.step, count);
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    if (i < count) {
+      AddMicrobatch(state, input, input.microbatches[static_cast<std::size_t>(i)], sums);
+    }
+    state.buckets().EndMicrobatch();
   }
-  if (count == 0) state.buckets().Begin(input.step);
   return sums;
 }
 
@@ -97,11 +117,12 @@ void FillReport(Communicator& communicator, const LocalSums& local, TrainStepRes
 
 TrainStepResult TrainStep(TrainState& state, const TrainStepInput& input) {
   TrainStepResult result;
-  const LocalSums local = AccumulateOrName(state, input);
+  LocalSums local = AccumulateOrName(state, input);
   result.target_weight = state.buckets().Finish(local.weight);
+  if (!state.device().is_host()) AddLosses(state, input, input.microbatches, local);
   FillReport(state.communicator(), local, result);
   const UpdateResult update =
-      state.optimizer().Update({.num_threads = state.options().decoder.num_threads},
+      state.optimizer().Update(ExecOn(state.device(), state.options().decoder.num_threads),
                                input.learning_rate, result.target_weight);
   result.gradient_norm = update.gradient_norm;
   result.skipped = update.skipped;

@@ -19,6 +19,7 @@
 #include "trainer/progress.h"
 #include "trainer/split_score.h"
 #include "trainer/training/announcement.h"
+#include "trainer/training/device_memory.h"
 #include "trainer/training/initial_weights.h"
 #include "trainer/training/matrix_rate.h"
 #include "trainer/training/peak_memory.h"
@@ -85,6 +86,7 @@ TrainingRun::~TrainingRun() = default;
 void TrainingRun::Announce() {
   impl_->planned_peaks = PlannedPeaks(impl_->setup);
   sequela::Announce(impl_->setup, impl_->planned_peaks);
+  CheckDeviceMemory(impl_->setup);
 }
 
 void TrainingRun::Begin() {
@@ -101,14 +103,15 @@ void TrainingRun::Begin() {
   }
   const DecoderOptions& decoder = setup.state_options.decoder;
   setup.communicator.Barrier();
-  my.matrix_rate.emplace(Exec{.num_threads = decoder.num_threads}, decoder.compute_dtype);
+  my.matrix_rate.emplace(*setup.device, decoder.num_threads, decoder.compute_dtype);
   my.first_step = my.progress.step;
   my.shown.emplace(my.progress.step, setup.total_steps);
   my.step_watch.Lap();
 }
 
 void TrainingRun::Impl::MakeWeights() {
-  state = std::make_unique<TrainState>(setup.config, setup.state_options, setup.communicator);
+  state = std::make_unique<TrainState>(setup.config, setup.state_options, setup.communicator,
+                                       *setup.device);
   if (setup.checkpoint) {
     RestoreCheckpoint(*setup.checkpoint, state->optimizer());
   } else if (!setup.options.init_from.empty()) {

@@ -8,11 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-#if defined(__CUDACC__)
-#define SEQUELA_HOST_DEVICE __host__ __device__
-#else
-#define SEQUELA_HOST_DEVICE
-#endif
+#include "kernels/base/host_device.h"
 
 namespace sequela {
 

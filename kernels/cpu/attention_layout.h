@@ -6,7 +6,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/base/int_math.h"
-#include "kernels/base/philox.h"
+#include "kernels/layout/attention_dropout.h"
 
 namespace sequela::cpu {
 
@@ -32,29 +32,12 @@ inline std::int64_t RowStride(std::int64_t head_size) {
 }
 
 // Dropout's random words for one head of one document.
-class DropoutStream {
+class DropoutStream : public AttentionDropoutStream {
  public:
   DropoutStream(const AttentionDropout& dropout, std::int64_t document_id, std::int64_t head)
-      : key_(MixBits(dropout.seed ^ HashName("attention dropout"))),
-        high_(MixBits(dropout.stream ^ MixBits(static_cast<std::uint64_t>(document_id))) +
-              static_cast<std::uint64_t>(head)),
-        probability_(dropout.probability),
-        scale_(1.0F / (1.0F - dropout.probability)) {}
-
-  bool active() const { return probability_ > 0.0F; }
-  // Four words for the keys 4 * key_block ... + 3; row and key count from the document's begin.
-  PhiloxBlock Words(std::int64_t row, std::int64_t key_block) const {
-    const auto low =
-        (static_cast<std::uint64_t>(row) << 32) | static_cast<std::uint64_t>(key_block);
-    return Philox(key_, low, high_);
-  }
-  float Keep(std::uint32_t word) const { return UniformFloat(word) < probability_ ? 0.0F : scale_; }
-
- private:
-  std::uint64_t key_;
-  std::uint64_t high_;
-  float probability_;
-  float scale_;
+      : AttentionDropoutStream(
+            MakeAttentionDropoutSettings(dropout.probability, dropout.seed, dropout.stream),
+            document_id, head) {}
 };
 
 }  // namespace sequela::cpu

@@ -59,8 +59,6 @@ class Chunks {
   Chunks(const Exec& exec, const ConstTensorView& hidden, const ConstTensorView& weight,
          std::span<const std::int32_t> target)
       : exec_(exec), hidden_(hidden), weight_(weight), target_(target) {
-    SEQUELA_CHECK(weight.columns == hidden.columns && weight.dtype == hidden.dtype);
-    SEQUELA_CHECK(std::ssize(target) == hidden.rows);
     WorkspaceCarver carver(exec.workspace);
     buffers_ = TakeBuffers(carver, weight.rows, hidden.columns, hidden.dtype);
     buffers_.gemm_exec = exec;
@@ -182,21 +180,9 @@ void GradientsOfChunk(const Exec& exec, const Chunks& chunks, const CrossEntropy
   });
 }
 
-void CheckSize(std::int64_t size, std::int64_t tokens, bool may_be_empty) {
-  SEQUELA_CHECK(size == tokens || (may_be_empty && size == 0), "{} numbers, {} tokens", size,
-                tokens);
-}
-
 }  // namespace
 
 void CrossEntropy(const Exec& exec, const CrossEntropyArgs& args) {
-  const std::int64_t tokens = args.hidden_TD.rows;
-  CheckSize(std::ssize(args.nll), tokens, false);
-  CheckSize(std::ssize(args.loss_weight), tokens, true);
-  SEQUELA_CHECK(args.dhidden_TD.rows == tokens &&
-                args.dhidden_TD.columns == args.hidden_TD.columns &&
-                args.dhidden_TD.dtype == args.hidden_TD.dtype);
-  SEQUELA_CHECK(args.dweight_VD.dtype == DType::kFloat32);
   Chunks chunks(exec, args.hidden_TD, args.weight_VD, args.target);
   ZeroRowsWithoutTarget(exec, args);
   while (chunks.Next()) {
@@ -206,16 +192,8 @@ void CrossEntropy(const Exec& exec, const CrossEntropyArgs& args) {
 }
 
 void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args) {
-  const std::int64_t tokens = args.hidden_TD.rows;
   const std::int64_t vocabulary = args.weight_VD.rows;
   const bool corrects = !args.log_class_weight.empty();
-  CheckSize(std::ssize(args.nll), tokens, false);
-  CheckSize(std::ssize(args.corrected_nll), tokens, true);
-  CheckSize(std::ssize(args.group_nll), tokens, true);
-  CheckSize(std::ssize(args.rank), tokens, true);
-  CheckSize(std::ssize(args.log_class_weight), vocabulary, true);
-  CheckSize(std::ssize(args.group_of_token), vocabulary, args.group_nll.empty());
-  SEQUELA_CHECK(args.corrected_nll.empty() || corrects);
   Chunks chunks(exec, args.hidden_TD, args.weight_VD, args.target);
   std::ranges::fill(args.nll, 0.0F);
   std::ranges::fill(args.corrected_nll, 0.0F);

@@ -1,7 +1,7 @@
 // How a kernel is shared by the two compilers. A family of operations X has
 //   X_kernels.h  structs of parameters and declarations of the kernels; read by both compilers
 //   X.cu         the kernels alone; nvcc reads no header of ours but this, *_kernels.h, *.cuh,
-//                base/bf16.h, base/philox.h and layout/ (it stumbles over fmt and std::span)
+//                base/{bf16,host_device,philox}.h and layout/ (it stumbles over fmt and std::span)
 //   X.cc         the host: checks, launch shapes, LaunchKernel
 // A kernel has a C name, which is then its name in PTX, and one struct of parameters.
 #pragma once

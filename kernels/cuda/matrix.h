@@ -13,7 +13,7 @@ void AttentionForward(const Exec& exec, const AttentionForwardArgs& args);
 std::int64_t AttentionForwardWorkspaceBytes(const Exec& exec, const AttentionShape& shape);
 void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args);
 std::int64_t AttentionBackwardWorkspaceBytes(const Exec& exec, const AttentionShape& shape,
-                                             std::int64_t longest_document);
+                                             std::int64_t tokens);
 
 void Gemm(const Exec& exec, const GemmArgs& args);
 std::int64_t GemmWorkspaceBytes(const Exec& exec, const GemmArgs& args);

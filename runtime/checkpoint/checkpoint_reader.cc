@@ -117,8 +117,9 @@ std::int64_t ReadOptimizerFile(const SafetensorsFile& file, ShardedOptimizer& op
         if (from + bytes > target.bytes.size()) {
           throw InputError("{}: its runs reach beyond its tensors", file.path().string());
         }
-        std::memcpy(target.values.data() + local + (begin - mine.begin), target.bytes.data() + from,
-                    bytes);
+        optimizer.buffers().device().Copy(target.values.data() + local + (begin - mine.begin),
+                                          target.bytes.data() + from,
+                                          static_cast<std::int64_t>(bytes));
       }
       copied += std::max<std::int64_t>(0, end - begin);
       local += mine.size();

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -105,7 +104,10 @@ std::int64_t PlanSnapshotBytes(const ParameterTable& table, DType compute_dtype,
 
 Snapshot::Snapshot(ShardedOptimizer& optimizer, const CheckpointFiles& files, int rank,
                    int world_size)
-    : rank_(rank), world_size_(world_size) {
+    : optimizer_(optimizer),
+      rank_(rank),
+      world_size_(world_size),
+      taken_(std::make_shared<Event>(optimizer.buffers().device())) {
   PlanOptimizerFile(optimizer);
   for (const CheckpointFiles::ModelFile& file : files.model_files()) {
     if (file.writer == rank) PlanModelFile(optimizer, file);
@@ -167,19 +169,26 @@ void Snapshot::AddTensor(File& file, Tensor tensor) {
 }
 
 void Snapshot::Take() {
-  if (copy_.size_bytes() == 0) copy_ = Buffer(size_bytes_);
+  Device& device = optimizer_.buffers().device();
+  if (copy_.size_bytes() == 0) copy_ = Buffer::Pinned(size_bytes_, device);
+  Event state_is_final(device);
+  state_is_final.Record(device.compute_stream());
+  state_is_final.MakeWait(device.side_stream());
   for (const File& file : files_) {
     for (const Tensor& tensor : file.tensors) {
       std::byte* out = copy_.data() + tensor.place;
       for (const Source& source : tensor.sources) {
-        std::memcpy(out, source.data, static_cast<std::size_t>(source.size_bytes));
+        device.CopyOnSideStream(out, source.data, source.size_bytes);
         out += source.size_bytes;
       }
     }
   }
+  taken_->Record(device.side_stream());
+  optimizer_.UpdateAfter(taken_);
 }
 
 std::vector<WrittenFile> Snapshot::Write(const std::filesystem::path& folder) const {
+  taken_->Wait();
   std::vector<WrittenFile> written;
   for (const File& file : files_) {
     std::vector<SafetensorsEntry> entries;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,13 +47,14 @@ DType StoredDType(const ParameterPiece& piece, DType compute_dtype);
 // even part.
 TileRun WrittenPart(const BucketPlan& plan, TileRun run, int rank, int world_size);
 
-// One thread at a time; Take and Write never at once.
+// Take and Write never at once: Take on the training thread, Write on any.
 class Snapshot {
  public:
   Snapshot(ShardedOptimizer& optimizer, const CheckpointFiles& files, int rank, int world_size);
 
   std::int64_t size_bytes() const { return size_bytes_; }
-  // Copies the state as it is now.
+  // Copies the state as it is now. On a device the copies are only enqueued, on the side stream:
+  // the optimizer's next Update waits for them there, Write on the host.
   void Take();
   // Writes and syncs this rank's files into an existing folder. Throws MachineError.
   std::vector<WrittenFile> Write(const std::filesystem::path& folder) const;
@@ -80,12 +82,14 @@ class Snapshot {
   void PlanModelFile(ShardedOptimizer& optimizer, const CheckpointFiles::ModelFile& model_file);
   void AddTensor(File& file, Tensor tensor);
 
+  ShardedOptimizer& optimizer_;
   int rank_;
   int world_size_;
   std::vector<std::int64_t> runs_;  // [runs, 2]: begin and end in the flat buffers
   std::vector<File> files_;
   std::int64_t size_bytes_ = 0;
-  Buffer copy_;
+  Buffer copy_;                   // pinned
+  std::shared_ptr<Event> taken_;  // the copies have happened
 };
 
 }  // namespace sequela

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=180
+// ctest: labels=sanitize timeout=180 cuda
 #include "kernels/attention.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,12 @@
 #include "tests/reference/attention.h"
 #include "tests/testing/gradcheck.h"
 #include "tests/testing/poison.h"
+#include "tests/testing/test_backend.h"
 #include "tests/testing/tolerance.h"
+
+#if defined(SEQUELA_WITH_CUDA)
+#include "kernels/cuda/attention.h"
+#endif
 
 namespace sequela {
 namespace {
@@ -21,6 +26,7 @@ using reference::AttentionInput;
 using reference::AttentionOutput;
 using reference::AttentionRules;
 using reference::Matrix;
+using testing::Layout;
 using testing::PoisonedMatrix;
 using testing::PoisonedWorkspace;
 using testing::RandomMatrix;
@@ -43,52 +49,42 @@ struct Results {
   }
 };
 
-// Forward and backward on one packed qkv buffer, at an odd offset and with a gap between rows.
+// How rows lie: at odd offsets with odd gaps, or at multiples of 16 bytes, as CUDA's tensor-core
+// kernels want them.
+enum class Placement { kOdd, kAligned };
+
+// Forward and backward on one packed qkv buffer, at an offset and with a gap between rows.
 class Attention {
  public:
   Attention(AttentionShape shape, DType type, AttentionPlan plan, const Matrix<double>& qkv,
-            const Matrix<double>& dout)
+            const Matrix<double>& dout, Placement placement = Placement::kOdd)
       : shape_(shape),
         type_(type),
+        placement_(placement),
         plan_(std::move(plan)),
-        qkv_(type, qkv, {.gap = 5, .offset = 3}),
-        dout_(type, dout, {.gap = 1, .offset = 1}) {}
+        qkv_(type, qkv, Place({.gap = 5, .offset = 3})),
+        dout_(type, dout, Place({.gap = 1, .offset = 1})),
+        image_(static_cast<std::size_t>(testing::OnCuda() ? plan_.ImageBytes() : 0)) {
+    if (testing::OnCuda()) plan_.WriteImage(image_);
+  }
 
   void Drop(AttentionDropout dropout) { dropout_ = dropout; }
 
   Results Run(int threads) {
     const std::int64_t tokens = plan_.num_tokens();
-    Results r{PoisonedMatrix(type_, tokens, queries(), {.gap = 3, .offset = 1}),
-              PoisonedMatrix(DType::kFloat32, tokens, shape_.num_query_heads, {.gap = 2}),
-              PoisonedMatrix(type_, tokens, queries() + 2 * keys(), {.gap = 7, .offset = 5})};
-    Exec exec{.num_threads = threads};
+    Results r{
+        PoisonedMatrix(type_, tokens, queries(), Place({.gap = 3, .offset = 1})),
+        PoisonedMatrix(DType::kFloat32, tokens, shape_.num_query_heads, {.gap = 2}),
+        PoisonedMatrix(type_, tokens, queries() + 2 * keys(), Place({.gap = 7, .offset = 5}))};
+    Exec exec = testing::TestExec(threads);
     PoisonedWorkspace forward(AttentionForwardWorkspaceBytes(exec, shape_));
     exec.workspace = forward.span();
-    AttentionForward(exec, {.q_TNH = Q(qkv_),
-                            .k_TGH = K(qkv_),
-                            .v_TGH = V(qkv_),
-                            .out_TNH = r.out.view(),
-                            .lse_TN = r.lse.view(),
-                            .plan = &plan_,
-                            .shape = shape_,
-                            .softmax_scale = scale(),
-                            .dropout = dropout_});
+    Forward(exec, r);
     PoisonedWorkspace backward(
-        AttentionBackwardWorkspaceBytes(exec, shape_, plan_.longest_document()));
+        AttentionBackwardWorkspaceBytes(exec, shape_, tokens, plan_.longest_document()));
     exec.workspace = backward.span();
-    AttentionBackward(exec, {.q_TNH = Q(qkv_),
-                             .k_TGH = K(qkv_),
-                             .v_TGH = V(qkv_),
-                             .out_TNH = r.out.view(),
-                             .lse_TN = r.lse.view(),
-                             .dout_TNH = dout_.view(),
-                             .dq_TNH = Q(r.dqkv),
-                             .dk_TGH = K(r.dqkv),
-                             .dv_TGH = V(r.dqkv),
-                             .plan = &plan_,
-                             .shape = shape_,
-                             .softmax_scale = scale(),
-                             .dropout = dropout_});
+    Backward(exec, r);
+    testing::Synchronize();
     return r;
   }
 
@@ -128,6 +124,59 @@ class Attention {
   }
 
  private:
+  void Forward(const Exec& exec, Results& r) {
+    const AttentionForwardArgs args = {.q_TNH = Q(qkv_),
+                                       .k_TGH = K(qkv_),
+                                       .v_TGH = V(qkv_),
+                                       .out_TNH = r.out.view(),
+                                       .lse_TN = r.lse.view(),
+                                       .plan = &plan_,
+                                       .plan_image = image_.data(),
+                                       .shape = shape_,
+                                       .softmax_scale = scale(),
+                                       .dropout = dropout_};
+    ExpectFamily(args);
+    AttentionForward(exec, args);
+  }
+  void Backward(const Exec& exec, Results& r) {
+    const AttentionBackwardArgs args = {.q_TNH = Q(qkv_),
+                                        .k_TGH = K(qkv_),
+                                        .v_TGH = V(qkv_),
+                                        .out_TNH = r.out.view(),
+                                        .lse_TN = r.lse.view(),
+                                        .dout_TNH = dout_.view(),
+                                        .dq_TNH = Q(r.dqkv),
+                                        .dk_TGH = K(r.dqkv),
+                                        .dv_TGH = V(r.dqkv),
+                                        .plan = &plan_,
+                                        .plan_image = image_.data(),
+                                        .shape = shape_,
+                                        .softmax_scale = scale(),
+                                        .dropout = dropout_};
+    ExpectFamily(args);
+    AttentionBackward(exec, args);
+  }
+
+  Layout Place(Layout odd) const {
+    const std::int64_t unit = 16 / SizeOf(type_);
+    return placement_ == Placement::kOdd
+               ? odd
+               : Layout{.gap = odd.gap * unit, .offset = odd.offset * unit};
+  }
+  bool OnTensorCores() const {
+    return testing::OnCuda() && type_ == DType::kBFloat16 && placement_ == Placement::kAligned &&
+           (shape_.head_size == 64 || shape_.head_size == 128) && dropout_.probability == 0.0F;
+  }
+  // The family of kernels that a case is meant for is the one that runs.
+  template <typename Args>
+  void ExpectFamily(const Args& args) const {
+#if defined(SEQUELA_WITH_CUDA)
+    EXPECT_TRUE(!testing::OnCuda() || cuda::AttentionUsesTensorCores(args) == OnTensorCores());
+#else
+    (void)args;
+#endif
+  }
+
   std::int64_t queries() const { return shape_.num_query_heads * shape_.head_size; }
   std::int64_t keys() const { return shape_.num_key_heads * shape_.head_size; }
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(shape_.head_size)); }
@@ -150,10 +199,12 @@ class Attention {
     const Matrix<double> dout = dout_.values();
     Truth t;
     t.exact = reference::Attention(rules, in);
-    t.honest = reference::Attention(rules, in.As<float>());
     t.exact_g = reference::AttentionBackward(rules, in, t.exact, dout);
+    AttentionRules honest = rules;
+    honest.round_weights = OnTensorCores();
+    t.honest = reference::Attention(honest, in.As<float>());
     t.honest_g = reference::AttentionBackward(
-        rules, in.As<float>(), {Rounded(t.honest.out, type_).As<float>(), t.honest.lse},
+        honest, in.As<float>(), {Rounded(t.honest.out, type_).As<float>(), t.honest.lse},
         dout.As<float>());
     return t;
   }
@@ -176,8 +227,10 @@ class Attention {
 
   AttentionShape shape_;
   DType type_;
+  Placement placement_;
   AttentionPlan plan_;
   PoisonedMatrix qkv_, dout_;
+  testing::SharedVector<std::byte> image_;
   AttentionDropout dropout_;
 };
 
@@ -193,12 +246,22 @@ std::int64_t Width(const AttentionShape& s) {
   return (s.num_query_heads + 2 * s.num_key_heads) * s.head_size;
 }
 
+struct Case {
+  std::string name;
+  AttentionShape shape;
+  DType type;
+  Placement placement = Placement::kOdd;
+};
+
 // RandomMatrix with outliers in q, k, v and dout makes single scores and terms outweigh all others.
-Attention AttentionWithOutliers(AttentionShape shape, DType type, AttentionPlan plan,
-                                double scale) {
+Attention AttentionWithOutliers(const Case& c, AttentionPlan plan, double scale) {
   const std::int64_t tokens = plan.num_tokens();
-  return {shape, type, std::move(plan), RandomMatrix(tokens, Width(shape), 1, scale),
-          RandomMatrix(tokens, shape.num_query_heads * shape.head_size, 2)};
+  return {c.shape,
+          c.type,
+          std::move(plan),
+          RandomMatrix(tokens, Width(c.shape), 1, scale),
+          RandomMatrix(tokens, c.shape.num_query_heads * c.shape.head_size, 2),
+          c.placement};
 }
 
 Matrix<double> NormalMatrix(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
@@ -208,61 +271,78 @@ Matrix<double> NormalMatrix(std::int64_t rows, std::int64_t columns, std::uint64
   return matrix;
 }
 
-Attention RandomAttention(AttentionShape shape, DType type, AttentionPlan plan) {
+Attention RandomAttention(const Case& c, AttentionPlan plan) {
   const std::int64_t tokens = plan.num_tokens();
-  return {shape, type, std::move(plan), NormalMatrix(tokens, Width(shape), 1),
-          NormalMatrix(tokens, shape.num_query_heads * shape.head_size, 2)};
+  return {c.shape,
+          c.type,
+          std::move(plan),
+          NormalMatrix(tokens, Width(c.shape), 1),
+          NormalMatrix(tokens, c.shape.num_query_heads * c.shape.head_size, 2),
+          c.placement};
 }
-
-struct Case {
-  std::string name;
-  AttentionShape shape;
-  DType type;
-};
 
 class AttentionTest : public ::testing::TestWithParam<Case> {};
 
+// Around the edges of tiles, panels and work items; documents of 0 and 1 tokens. An interpreter
+// gets the edges of CUDA's tiles with fewer long documents.
+AttentionPlan PlanAroundEdges(const Case& c) {
+  if (!testing::OnPtx()) {
+    return AttentionPlan::Causal(
+        FromLengths({1, 0, 47, 97, 129, 2, 257, 390, 64, 63, 65, 127, 128}));
+  }
+  if (c.placement == Placement::kOdd) {
+    return AttentionPlan::Causal(FromLengths({1, 0, 31, 32, 33, 2, 65, 97}));
+  }
+  return AttentionPlan::Causal(FromLengths({1, 0, 63, 64, 2, 65, 127, 128, 129}));
+}
+
 TEST_P(AttentionTest, ErrorsAreWithinTheRule) {
-  const Case& c = GetParam();
-  // Around the edges of tiles, panels and work items; documents of 0 and 1 tokens.
-  Attention attention = RandomAttention(
-      c.shape, c.type, AttentionPlan::Causal(FromLengths({1, 0, 47, 97, 129, 2, 257, 390})));
+  Attention attention = RandomAttention(GetParam(), PlanAroundEdges(GetParam()));
   Results r = attention.Run(2);
   attention.ExpectCorrect(r);
 }
 
 // Scores up to several hundred: rows that see one key only in effect.
 TEST_P(AttentionTest, LargeScoresCostNoMoreThanTheirRounding) {
-  const Case& c = GetParam();
-  Attention attention =
-      AttentionWithOutliers(c.shape, c.type, AttentionPlan::Causal(FromLengths({70, 150})), 3.0);
+  const Offsets offsets = FromLengths(testing::OnPtx() ? Offsets{20, 70} : Offsets{70, 150});
+  Attention attention = AttentionWithOutliers(GetParam(), AttentionPlan::Causal(offsets), 3.0);
   Results r = attention.Run(1);
   attention.ExpectWithinRoundingOfScores(r);
 }
 
-TEST_P(AttentionTest, ThreadsChangeNoBit) {
-  const Case& c = GetParam();
-  Attention attention =
-      RandomAttention(c.shape, c.type, AttentionPlan::Causal(FromLengths({5, 200, 1, 90})));
+TEST_P(AttentionTest, NeitherThreadsNorRepeatsChangeABit) {
+  const Offsets offsets =
+      FromLengths(testing::OnPtx() ? Offsets{5, 70, 1} : Offsets{5, 200, 1, 90});
+  Attention attention = RandomAttention(GetParam(), AttentionPlan::Causal(offsets));
   Results one = attention.Run(1);
-  for (const int threads : {1, 2, 3}) {
+  for (int threads = 1; threads <= (testing::OnPtx() ? 1 : 3); ++threads) {
     Results again = attention.Run(threads);
     EXPECT_TRUE(one.BitwiseEqual(again)) << threads << " threads";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
-                         ::testing::Values(Case{"Heads64", {2, 2, 64}, DType::kFloat32},
-                                           Case{"Heads64Bf16", {2, 2, 64}, DType::kBFloat16},
-                                           Case{"Grouped", {6, 2, 16}, DType::kFloat32},
-                                           Case{"OneKeyHead", {3, 1, 40}, DType::kBFloat16},
-                                           Case{"Smallest", {1, 1, 8}, DType::kFloat32},
-                                           Case{"Heads128", {1, 1, 128}, DType::kFloat32},
-                                           Case{"Largest", {1, 1, 256}, DType::kBFloat16}),
-                         [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    ::testing::Values(Case{"Heads64", {2, 2, 64}, DType::kFloat32},
+                      Case{"Heads64Bf16", {2, 2, 64}, DType::kBFloat16},
+                      Case{"Grouped", {6, 2, 16}, DType::kFloat32},
+                      Case{"OneKeyHead", {3, 1, 40}, DType::kBFloat16},
+                      Case{"OneKeyHeadFp32", {3, 1, 40}, DType::kFloat32},
+                      Case{"Smallest", {1, 1, 8}, DType::kFloat32},
+                      Case{"Heads128", {1, 1, 128}, DType::kFloat32},
+                      Case{"Largest", {1, 1, 256}, DType::kBFloat16},
+                      Case{"LargestFp32", {1, 1, 256}, DType::kFloat32},
+                      Case{"Aligned64", {2, 2, 64}, DType::kBFloat16, Placement::kAligned},
+                      Case{"Aligned64By8", {8, 1, 64}, DType::kBFloat16, Placement::kAligned},
+                      Case{"Aligned128", {2, 2, 128}, DType::kBFloat16, Placement::kAligned},
+                      Case{"Aligned128By3", {3, 1, 128}, DType::kBFloat16, Placement::kAligned}),
+    [](const auto& one) { return one.param.name; });
+
+// The same for the families of kernels that CUDA chooses from.
+class AttentionFamilyTest : public ::testing::TestWithParam<Case> {};
 
 // Windows, groups that see no later than their first member, and rows that see nothing.
-TEST(AttentionIntervalsTest, AnyMonotoneIntervalsAreHonoured) {
+TEST_P(AttentionFamilyTest, AnyMonotoneIntervalsAreHonoured) {
   const Offsets offsets = FromLengths({3, 310, 40});
   std::vector<std::int32_t> begin(353), end(353);
   for (std::int32_t row = 0; row < 353; ++row) {
@@ -274,8 +354,8 @@ TEST(AttentionIntervalsTest, AnyMonotoneIntervalsAreHonoured) {
   // A stretch of rows in the middle that see nothing, wider than a group of rows.
   for (std::size_t i = 150; i < 190; ++i) begin[i] = end[i] = end[150];
   for (std::size_t i = 190; i < 313; ++i) begin[i] = std::max(begin[i], end[150]);
-  Attention attention = RandomAttention({2, 1, 24}, DType::kFloat32,
-                                        AttentionPlan::FromIntervals(offsets, begin, end));
+  Attention attention =
+      RandomAttention(GetParam(), AttentionPlan::FromIntervals(offsets, begin, end));
   Results r = attention.Run(2);
   attention.ExpectCorrect(r);
   EXPECT_EQ(r.out.values()(4, 0), 0.0);
@@ -283,18 +363,20 @@ TEST(AttentionIntervalsTest, AnyMonotoneIntervalsAreHonoured) {
   EXPECT_EQ(r.dqkv.values()(160, 3), 0.0);
 }
 
-TEST(AttentionDocumentsTest, ADocumentDoesNotDependOnTheRestOfTheBatch) {
-  const AttentionShape shape = {4, 2, 16};
+TEST_P(AttentionFamilyTest, ADocumentDoesNotDependOnTheRestOfTheBatch) {
+  const AttentionShape shape = GetParam().shape;
+  const std::int64_t queries = shape.num_query_heads * shape.head_size;
   const Matrix<double> mine = RandomMatrix(170, Width(shape), 3);
-  const Matrix<double> my_dout = RandomMatrix(170, 64, 4);
+  const Matrix<double> my_dout = RandomMatrix(170, queries, 4);
   // The document after `before` rows of others and before 33 more; which rows are its own in `r`.
   const auto run = [&](std::int32_t before, double others) {
     Matrix<double> qkv = RandomMatrix(before + 170 + 33, Width(shape), 5, others);
-    Matrix<double> dout = RandomMatrix(before + 170 + 33, 64, 6, others);
+    Matrix<double> dout = RandomMatrix(before + 170 + 33, queries, 6, others);
     std::ranges::copy(mine.values, qkv.values.begin() + before * qkv.columns);
     std::ranges::copy(my_dout.values, dout.values.begin() + before * dout.columns);
-    Attention attention(shape, DType::kFloat32,
-                        AttentionPlan::Causal(FromLengths({before, 170, 33})), qkv, dout);
+    Attention attention(shape, GetParam().type,
+                        AttentionPlan::Causal(FromLengths({before, 170, 33})), qkv, dout,
+                        GetParam().placement);
     Results r = attention.Run(2);
     std::vector<double> numbers;
     for (const Matrix<double>& m : {r.out.values(), r.lse.values(), r.dqkv.values()}) {
@@ -308,6 +390,14 @@ TEST(AttentionDocumentsTest, ADocumentDoesNotDependOnTheRestOfTheBatch) {
   EXPECT_EQ(run(41, 1.0), alone);
   EXPECT_EQ(run(41, std::nan("")), alone);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, AttentionFamilyTest,
+    ::testing::Values(Case{"Plain", {2, 1, 24}, DType::kFloat32},
+                      Case{"PlainGrouped", {4, 2, 16}, DType::kFloat32},
+                      Case{"Aligned64", {2, 1, 64}, DType::kBFloat16, Placement::kAligned},
+                      Case{"Aligned128", {2, 1, 128}, DType::kBFloat16, Placement::kAligned}),
+    [](const auto& one) { return one.param.name; });
 
 // The values of a document are the unit matrix: out is the matrix of probabilities.
 class AttentionDropoutTest : public ::testing::Test {

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=180
+// ctest: labels=sanitize timeout=180 cuda
 #include "kernels/cross_entropy.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 
 #include "tests/reference/cross_entropy.h"
 #include "tests/testing/gradcheck.h"
+#include "tests/testing/planned_targets.h"
 #include "tests/testing/poison.h"
 #include "tests/testing/tolerance.h"
 
@@ -17,6 +18,7 @@ namespace sequela {
 namespace {
 
 using reference::Matrix;
+using testing::PlannedTargets;
 using testing::PoisonedMatrix;
 using testing::PoisonedWorkspace;
 using testing::RandomMatrix;
@@ -29,6 +31,7 @@ struct Case {
   DType type = DType::kFloat32;
   double share_with_target = 0.7;
   double scale = 0.3;
+  double largest_weight = 2.0;
 };
 
 class CrossEntropyTest : public ::testing::TestWithParam<Case> {
@@ -52,7 +55,8 @@ class CrossEntropyTest : public ::testing::TestWithParam<Case> {
       // The first and the last entry are met often.
       const std::int32_t last = static_cast<std::int32_t>(c_.vocabulary) - 1;
       target_.push_back(!has ? kNoTarget : t % 5 == 0 ? last : t % 5 == 1 ? 0 : any);
-      loss_weight_.push_back(t % 11 == 3 ? 0.0F : static_cast<float>(2.0 * random.NextUniform()));
+      const double weight = c_.largest_weight * random.NextUniform();
+      loss_weight_.push_back(t % 11 == 3 ? 0.0F : static_cast<float>(weight));
     }
   }
 
@@ -60,17 +64,22 @@ class CrossEntropyTest : public ::testing::TestWithParam<Case> {
     Results r{PoisonedMatrix(DType::kFloat32, 1, c_.tokens),
               PoisonedMatrix(c_.type, c_.tokens, c_.hidden, {.gap = 5, .offset = 1}),
               PoisonedMatrix(DType::kFloat32, Before(), {.gap = 2, .offset = 1})};
-    Exec exec{.num_threads = threads};
+    Exec exec = testing::TestExec(threads);
     PoisonedWorkspace workspace(
         CrossEntropyWorkspaceBytes(exec, c_.vocabulary, c_.hidden, c_.type));
     exec.workspace = workspace.span();
+    const PlannedTargets targets(target_, c_.vocabulary);
+    const auto loss_weight = testing::Shared(loss_weight_);
     CrossEntropy(exec, {.hidden_TD = hidden_.view(),
                         .weight_VD = weight_.view(),
-                        .target = target_,
-                        .loss_weight = loss_weight_,
+                        .target = targets.target,
+                        .loss_weight = loss_weight,
                         .nll = r.nll.floats(),
                         .dhidden_TD = r.dhidden.view(),
-                        .dweight_VD = r.dweight.view()});
+                        .dweight_VD = r.dweight.view(),
+                        .plan = &targets.plan,
+                        .plan_image = targets.image.data()});
+    testing::Synchronize();
     return r;
   }
   // What dW already holds.
@@ -116,124 +125,70 @@ TEST_P(CrossEntropyTest, ThreadsAndRepeatsChangeNoBit) {
   }
 }
 
+TEST_P(CrossEntropyTest, ARowDoesNotDependOnAnother) {
+  Results before = Run(2);
+  const std::int64_t changed = c_.tokens / 2;
+  if (c_.tokens < 2) return;
+  Matrix<double> hidden = hidden_.values();
+  for (std::int64_t d = 0; d < c_.hidden; ++d) hidden(changed, d) = std::nan("");
+  hidden_ = PoisonedMatrix(c_.type, hidden, {.gap = 3, .offset = 1});
+  Results after = Run(2);
+  const auto others = [&](const Matrix<double>& matrix, bool tokens_are_rows) {
+    std::vector<double> values;
+    for (std::int64_t r = 0; r < matrix.rows; ++r) {
+      for (std::int64_t c = 0; c < matrix.columns; ++c) {
+        if ((tokens_are_rows ? r : c) != changed) values.push_back(matrix(r, c));
+      }
+    }
+    return values;
+  };
+  EXPECT_EQ(others(before.nll.values(), false), others(after.nll.values(), false));
+  EXPECT_EQ(others(before.dhidden.values(), true), others(after.dhidden.values(), true));
+}
+
+constexpr DType kBf16 = DType::kBFloat16;
+constexpr DType kFp32 = DType::kFloat32;
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, CrossEntropyTest,
-    ::testing::Values(Case{"Small", 70, 123, 32}, Case{"SmallBf16", 70, 123, 32, DType::kBFloat16},
-                      Case{"SeveralChunks", 2300, 19, 8}, Case{"EveryRow", 130, 37, 16, {}, 1.1},
-                      Case{"NoTarget", 20, 37, 16, {}, -1.0}, Case{"NoToken", 0, 37, 16},
-                      Case{"OneEntry", 9, 1, 8}, Case{"LargeLogits", 90, 211, 64, {}, 0.7, 2.0},
-                      Case{"LargeLogitsBf16", 90, 211, 64, DType::kBFloat16, 0.7, 2.0}),
+    ::testing::Values(Case{"Small", 70, 123, 32}, Case{"SmallBf16", 70, 123, 32, kBf16},
+                      Case{"EveryRow", 130, 37, 16, kFp32, 1.1},
+                      Case{"NoTarget", 20, 37, 16, kFp32, -1.0}, Case{"NoToken", 0, 37, 16},
+                      Case{"OneRow", 1, 37, 16, kBf16, 1.1}, Case{"OneEntry", 9, 1, 8},
+                      Case{"OneEntryBf16", 9, 1, 8, kBf16}, Case{"TwoEntries", 30, 2, 8},
+                      Case{"TwoEntriesBf16", 30, 2, 8, kBf16}, Case{"Below1024", 20, 1023, 8},
+                      Case{"Exactly1024", 20, 1024, 8, kBf16}, Case{"Above1024", 20, 1025, 8},
+                      Case{"Above1024Bf16", 20, 1025, 8, kBf16},
+                      // CUDA takes larger blocks.
+                      Case{"Large", 30, 5003, 8}, Case{"LargeBf16", 30, 5003, 8, kBf16},
+                      Case{"WeightsOfZero", 30, 37, 16, kBf16, 0.7, 0.3, 0.0},
+                      Case{"LargeLogits", 90, 211, 64, kFp32, 0.7, 2.0},
+                      Case{"LargeLogitsBf16", 90, 211, 64, kBf16, 0.7, 2.0}),
     [](const auto& one) { return one.param.name; });
 
-// Evaluation on few rows, many of them alike, so that there are ties.
-class CrossEntropyEvaluateTest : public ::testing::Test {
- protected:
-  static constexpr std::int64_t kTokens = 40, kVocabulary = 75, kHidden = 8;
+// More rows with a target than the 2,048 of a chunk.
+INSTANTIATE_TEST_SUITE_P(SeveralChunks, CrossEntropyTest,
+                         ::testing::Values(Case{"Narrow", 3100, 19, 8},
+                                           Case{"NarrowBf16", 3100, 3, 2, kBf16}),
+                         [](const auto& one) { return one.param.name; });
 
-  CrossEntropyEvaluateTest()
-      : hidden_(DType::kFloat32, RandomMatrix(kTokens, kHidden, 1)),
-        weight_(DType::kFloat32, Ties()) {
-    for (std::int32_t t = 0; t < kTokens; ++t)
-      target_.push_back(t % 4 == 3 ? kNoTarget : t * 7 % 75);
-    for (std::int32_t v = 0; v < kVocabulary; ++v) {
-      log_class_weight_.push_back(0.05F * static_cast<float>(v % 9) - 0.2F);
-      group_.push_back(v % 6 - 2);
-    }
-    Exec exec{.num_threads = 2};
-    PoisonedWorkspace workspace(
-        CrossEntropyWorkspaceBytes(exec, kVocabulary, kHidden, DType::kFloat32));
-    exec.workspace = workspace.span();
-    CrossEntropyEvaluate(exec, {.hidden_TD = hidden_.view(),
-                                .weight_VD = weight_.view(),
-                                .target = target_,
-                                .log_class_weight = log_class_weight_,
-                                .group_of_token = group_,
-                                .nll = nll_,
-                                .corrected_nll = corrected_nll_,
-                                .group_nll = group_nll_,
-                                .rank = rank_});
-  }
-  static Matrix<double> Ties() {
-    Matrix<double> weight = RandomMatrix(kVocabulary, kHidden, 2, 0.2);
-    for (std::int64_t v = 3; v < kVocabulary; v += 3) {
-      for (std::int64_t d = 0; d < kHidden; ++d) weight(v, d) = weight(v - 3, d);
-    }
-    return weight;
-  }
-  // To a few units in the last place of a logit.
-  static bool IsClose(double actual, double exact) {
-    return std::abs(actual - exact) <= 1e-5 + 2e-7 * exact;
-  }
-  std::vector<double> Logits(std::int64_t t) {
-    return reference::LogitsOfRow(hidden_.values(), weight_.values(), t);
-  }
-
-  PoisonedMatrix hidden_, weight_;
-  std::vector<std::int32_t> target_, group_;
-  std::vector<float> log_class_weight_;
-  std::vector<float> nll_ = std::vector<float>(kTokens, NAN), corrected_nll_ = nll_,
-                     group_nll_ = nll_;
-  std::vector<std::int32_t> rank_ = std::vector<std::int32_t>(kTokens, 77);
-};
-
-TEST_F(CrossEntropyEvaluateTest, NegativeLogProbabilitiesAreTheTextbooks) {
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    const std::int32_t y = target_[t];
-    if (y == kNoTarget) {
-      EXPECT_EQ(nll_[t] + corrected_nll_[t] + group_nll_[t], 0.0F);
-      continue;
-    }
-    std::vector<double> logits = Logits(static_cast<std::int64_t>(t));
-    const auto is_target = [&](std::int64_t v) { return v == y; };
-    EXPECT_TRUE(IsClose(nll_[t], reference::NegativeLogShare(logits, is_target)));
-    for (std::size_t v = 0; v < kVocabulary; ++v) logits[v] -= log_class_weight_[v];
-    EXPECT_TRUE(IsClose(corrected_nll_[t], reference::NegativeLogShare(logits, is_target)));
-    const auto in_group = [&](std::int64_t v) {
-      return group_[static_cast<std::size_t>(v)] == group_[static_cast<std::size_t>(y)];
-    };
-    EXPECT_TRUE(IsClose(group_nll_[t], reference::NegativeLogShare(logits, in_group)));
-  }
+TEST(CrossEntropyPlanTest, KeepsTheRowsWithATarget) {
+  const std::vector<std::int32_t> target = {kNoTarget, 3, 0, kNoTarget, 4};
+  CrossEntropyPlan plan;
+  plan.Build(std::vector<std::int32_t>(9, 1), 2);
+  plan.Build(target, 5);
+  EXPECT_EQ(plan.num_tokens(), 5);
+  EXPECT_EQ(plan.vocabulary(), 5);
+  EXPECT_EQ(std::vector(plan.rows().begin(), plan.rows().end()), (std::vector{1, 2, 4}));
+  EXPECT_LE(plan.ImageBytes(), CrossEntropyPlan::ImageBytesBound(5));
+  std::vector<std::byte> image(static_cast<std::size_t>(plan.ImageBytes()) - 1);
+  EXPECT_THROW(plan.WriteImage(image), InternalError);
 }
 
-TEST_F(CrossEntropyEvaluateTest, RankCountsLargerCorrectedLogitsAndEqualOnesBefore) {
-  int ties = 0;
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    if (target_[t] == kNoTarget) {
-      EXPECT_EQ(rank_[t], -1);
-      continue;
-    }
-    const auto y = static_cast<std::size_t>(target_[t]);
-    std::vector<double> logits = Logits(static_cast<std::int64_t>(t));
-    for (std::size_t v = 0; v < kVocabulary; ++v) logits[v] -= log_class_weight_[v];
-    int rank = 0;
-    for (std::size_t v = 0; v < kVocabulary; ++v) {
-      // Equal rows of the projection with the same class weight have exactly equal logits; others
-      // differ clearly.
-      const bool equal = v % 3 == 0 && y % 3 == 0 && v % 9 == y % 9;
-      ties += equal && v < y ? 1 : 0;
-      rank += equal ? (v < y ? 1 : 0) : (logits[v] > logits[y] ? 1 : 0);
-    }
-    EXPECT_EQ(rank_[t], rank) << "token " << t;
-  }
-  EXPECT_GT(ties, 20);
-}
-
-TEST_F(CrossEntropyEvaluateTest, AgreesWithTraining) {
-  std::vector<float> nll(kTokens);
-  PoisonedMatrix dhidden(DType::kFloat32, kTokens, kHidden);
-  PoisonedMatrix dweight(DType::kFloat32, Matrix<double>(kVocabulary, kHidden));
-  Exec exec{.num_threads = 1};
-  PoisonedWorkspace workspace(
-      CrossEntropyWorkspaceBytes(exec, kVocabulary, kHidden, DType::kFloat32));
-  exec.workspace = workspace.span();
-  CrossEntropy(exec, {.hidden_TD = hidden_.view(),
-                      .weight_VD = weight_.view(),
-                      .target = target_,
-                      .loss_weight = {},
-                      .nll = nll,
-                      .dhidden_TD = dhidden.view(),
-                      .dweight_VD = dweight.view()});
-  EXPECT_EQ(nll, nll_);
+TEST(CrossEntropyPlanTest, ATargetOutsideTheVocabularyIsOurMistake) {
+  CrossEntropyPlan plan;
+  EXPECT_THROW(plan.Build(std::vector<std::int32_t>{0, 5}, 5), InternalError);
+  EXPECT_THROW(plan.Build(std::vector<std::int32_t>{0, -2}, 5), InternalError);
 }
 
 TEST(CrossEntropyReferenceTest, GradientsAreDerivatives) {

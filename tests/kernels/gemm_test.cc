@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=180
+// ctest: labels=sanitize timeout=180 cuda
 #include "kernels/gemm.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ using testing::RandomMatrix;
 using testing::Rounded;
 using testing::WithinTheRule;
 
-// Gemm chooses by machine; each way is tested on every machine that can go it.
+// On the CPU Gemm chooses by machine; each way is tested on every machine that can go it.
 enum class Way { kChosen, kPacked, kTiles };
 
 struct Product {
@@ -54,6 +54,7 @@ class GemmTest : public ::testing::TestWithParam<std::tuple<Product, Way>> {
            kOdd) {}
 
   void SetUp() override {
+    if (way_ != Way::kChosen && testing::OnCuda()) GTEST_SKIP() << "a way of the CPU's";
     if (way_ != Way::kChosen && p_.empty()) GTEST_SKIP() << "Gemm itself answers";
     if (way_ == Way::kTiles && p_.type == DType::kBFloat16 && !GemmHasNativeBf16({})) {
       GTEST_SKIP() << "needs bf16 instructions";
@@ -67,7 +68,7 @@ class GemmTest : public ::testing::TestWithParam<std::tuple<Product, Way>> {
   }
   PoisonedMatrix Run(int threads) {
     PoisonedMatrix c = Target();
-    Exec exec{.num_threads = threads};
+    Exec exec = testing::TestExec(threads);
     const GemmArgs args{.a = a_.view(),
                         .b = b_.view(),
                         .c = c.view(),
@@ -78,6 +79,7 @@ class GemmTest : public ::testing::TestWithParam<std::tuple<Product, Way>> {
     PoisonedWorkspace workspace(workspace_bytes(exec, args));
     exec.workspace = workspace.span();
     multiply(exec, args);
+    testing::Synchronize();
     return c;
   }
   std::pair<decltype(&Gemm), decltype(&GemmWorkspaceBytes)> Functions() const {
@@ -140,6 +142,7 @@ INSTANTIATE_TEST_SUITE_P(
 // Packed, a number is one chain of sums over K: neither the rest of the shape nor the piece that it
 // lies in matters.
 TEST(GemmPackedTest, MoreRowsAndColumnsChangeNoBit) {
+  if (testing::OnCuda()) GTEST_SKIP() << "a way of the CPU's";
   const Matrix<double> x = RandomMatrix(700, 300, 1), w = RandomMatrix(600, 300, 2);
   PoisonedMatrix a(DType::kFloat32, x), b(DType::kFloat32, w);
   const auto product = [&](std::int64_t m, std::int64_t n) {
@@ -167,11 +170,13 @@ TEST(GemmRowsTest, ARowDoesNotDependOnAnother) {
     for (std::int64_t c = 0; c < 48; ++c) x(140, c) = poison;
     PoisonedMatrix a(DType::kFloat32, x), b(DType::kFloat32, RandomMatrix(33, 48, 2)),
         c(DType::kFloat32, 150, 33);
-    Exec exec{.num_threads = 2};
+    Exec exec = testing::TestExec(2);
     const GemmArgs args{.a = a.view(), .b = b.view(), .c = c.view(), .transpose_b = true};
     PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
     exec.workspace = workspace.span();
+    PrepareGemm(exec, args);
     Gemm(exec, args);
+    testing::Synchronize();
     std::vector<double> others;
     for (std::int64_t r = 0; r < 150; ++r) {
       for (std::int64_t n = 0; n < 33 && r != 140; ++n) others.push_back(c.values()(r, n));
@@ -188,16 +193,16 @@ class GemmWorkspaceTest : public ::testing::Test {
   static std::int64_t OfForward(std::int64_t tokens, std::int64_t outputs, DType type, DType out) {
     const ConstTensorView x(nullptr, type, tokens, 96), w(nullptr, type, outputs, 96);
     return GemmWorkspaceBytes(
-        kExec,
+        testing::TestExec(3),
         {.a = x, .b = w, .c = TensorView(nullptr, out, tokens, outputs), .transpose_b = true});
   }
   static std::int64_t OfWeightGradient(std::int64_t tokens, std::int64_t outputs, DType type) {
     const ConstTensorView x(nullptr, type, tokens, 96), dy(nullptr, type, tokens, outputs);
-    return GemmWorkspaceBytes(kExec, {.a = dy,
-                                      .b = x,
-                                      .c = TensorView(nullptr, kFp32, outputs, 96),
-                                      .transpose_a = true,
-                                      .accumulate = true});
+    return GemmWorkspaceBytes(testing::TestExec(3), {.a = dy,
+                                                     .b = x,
+                                                     .c = TensorView(nullptr, kFp32, outputs, 96),
+                                                     .transpose_a = true,
+                                                     .accumulate = true});
   }
   template <typename BytesOf>
   static void ExpectTheLargestSuffices(const BytesOf& bytes_of) {
@@ -208,8 +213,6 @@ class GemmWorkspaceTest : public ::testing::Test {
       }
     }
   }
-
-  static constexpr Exec kExec{.num_threads = 3};
 };
 
 TEST_F(GemmWorkspaceTest, OfTheLargestBatchSufficesForForward) {
@@ -230,10 +233,47 @@ TEST_F(GemmWorkspaceTest, OfTheLargestBatchSufficesForWeightGradients) {
   }
 }
 
-TEST(GemmContractTest, DisagreeingShapesAreOurMistake) {
-  PoisonedMatrix a(DType::kFloat32, RandomMatrix(4, 5, 1)),
-      b(DType::kFloat32, RandomMatrix(4, 3, 2)), c(DType::kFloat32, 4, 3);
-  EXPECT_THROW(Gemm({}, {.a = a.view(), .b = b.view(), .c = c.view()}), InternalError);
+class GemmContractTest : public ::testing::Test {
+ protected:
+  static constexpr std::int64_t kSize = 4;
+
+  // `change` breaks the contract of a product that is otherwise in order.
+  template <typename Change>
+  void ExpectOurMistake(const Change& change) {
+    PoisonedMatrix a(kBf16, RandomMatrix(kSize, kSize, 1)), b(kBf16, RandomMatrix(kSize, kSize, 2)),
+        c(kFp32, kSize, kSize);
+    GemmArgs args{.a = a.view(), .b = b.view(), .c = c.view()};
+    Exec exec = testing::TestExec();
+    PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+    exec.workspace = workspace.span();
+    change(exec, args);
+    EXPECT_THROW(Gemm(exec, args), InternalError);
+  }
+};
+
+TEST_F(GemmContractTest, DisagreeingShapesAreOurMistake) {
+  ExpectOurMistake([](Exec&, GemmArgs& args) { args.b = args.b.RowRange(0, kSize - 1); });
+  ExpectOurMistake([](Exec&, GemmArgs& args) { args.c = args.c.ColumnRange(0, kSize - 1); });
+}
+
+TEST_F(GemmContractTest, DisagreeingTypesAreOurMistake) {
+  ExpectOurMistake([](Exec&, GemmArgs& args) { args.b.dtype = kFp32; });
+  ExpectOurMistake([](Exec&, GemmArgs& args) {
+    args.c.dtype = kBf16;
+    args.accumulate = true;
+  });
+  ExpectOurMistake([](Exec&, GemmArgs& args) {
+    args.c.dtype = kBf16;
+    args.transpose_a = true;
+  });
+}
+
+TEST_F(GemmContractTest, TwoTranspositionsAreOurMistake) {
+  ExpectOurMistake([](Exec&, GemmArgs& args) { args.transpose_a = args.transpose_b = true; });
+}
+
+TEST_F(GemmContractTest, TooSmallAWorkspaceIsOurMistake) {
+  ExpectOurMistake([](Exec& exec, GemmArgs&) { exec.workspace = exec.workspace.first(63); });
 }
 
 }  // namespace

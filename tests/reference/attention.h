@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/base/bf16.h"
 #include "tests/reference/matrix.h"
 
 namespace sequela::reference {
@@ -17,10 +18,17 @@ struct AttentionRules {
   double scale = 1.0;
   std::vector<std::int32_t> kv_begin, kv_end;
   std::vector<Matrix<double>> keep;
+  // Probabilities and score gradients are rounded to bf16 where they multiply vectors: the rounding
+  // points of tensor cores.
+  bool round_weights = false;
 
   std::int64_t KeyHead(std::int64_t head) const { return head / (query_heads / key_heads); }
   double Keep(std::int64_t head, std::int64_t row, std::int64_t key) const {
     return keep.empty() ? 1.0 : keep[static_cast<std::size_t>(head)](row, key);
+  }
+  template <typename Real>
+  Real Weight(Real value) const {
+    return round_weights ? static_cast<Real>(ToFloat(ToBf16(static_cast<float>(value)))) : value;
   }
 };
 
@@ -79,8 +87,9 @@ AttentionOutput<Real> Attention(const AttentionRules& rules, const AttentionInpu
       for (const Real score : scores) sum += std::exp(score - max);
       result.lse(row, head) = begin < end ? max + std::log(sum) : max;
       for (std::int64_t key = begin; key < end; ++key) {
-        const Real p = std::exp(scores[static_cast<std::size_t>(key - begin)] - max) / sum *
-                       static_cast<Real>(rules.Keep(head, row, key));
+        const Real weight =
+            rules.Weight(std::exp(scores[static_cast<std::size_t>(key - begin)] - max));
+        const Real p = weight / sum * static_cast<Real>(rules.Keep(head, row, key));
         for (std::int64_t h = 0; h < size; ++h) {
           result.out(row, head * size + h) += p * in.v(key, key_head * size + h);
         }
@@ -112,12 +121,13 @@ AttentionGradients<Real> AttentionBackward(const AttentionRules& rules,
                                 forward.lse(row, head));
         const auto keep = static_cast<Real>(rules.Keep(head, row, key));
         const Real dp = keep * Dot(dout, row, head, in.v, key, key_head, size);
-        const Real ds = p * (dp - delta) * scale;
+        const Real ds = rules.Weight(p * (dp - delta)) * scale;
+        const Real weight = rules.Weight(p * keep);
         for (std::int64_t h = 0; h < size; ++h) {
           const std::int64_t qh = head * size + h, kh = key_head * size + h;
           g.dq(row, qh) += ds * in.k(key, kh);
           g.dk(key, kh) += ds * in.q(row, qh);
-          g.dv(key, kh) += p * keep * dout(row, qh);
+          g.dv(key, kh) += weight * dout(row, qh);
         }
       }
     }

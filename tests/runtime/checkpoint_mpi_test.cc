@@ -50,6 +50,12 @@ struct Case {
 };
 class RestoreTest : public ::testing::TestWithParam<Case> {};
 
+// ZeRO 2 adds over ranks first and over microbatches then, the others the other way round: a step
+// of one differs from a step of the other by rounding.
+double Rounding(const Case& levels) {
+  return (levels.save_zero == 2) == (levels.restore_zero == 2) || Ranks().size() == 1 ? 0.0 : 1e-6;
+}
+
 TEST_P(RestoreTest, TheSameRanksGoOnBitForBit) {
   const auto [save_zero, restore_zero, dtype] = GetParam();
   const SharedFolder folder;
@@ -66,10 +72,10 @@ TEST_P(RestoreTest, TheSameRanksGoOnBitForBit) {
   RestoreCheckpoint(*found, resumed.optimizer);
   EXPECT_EQ(resumed.optimizer.num_updates(), 3);
   resumed.Step(3);
-  EXPECT_EQ(MaxDifference(run.Parameters(), resumed.Parameters()), 0.0);
+  EXPECT_LE(MaxDifference(run.Parameters(), resumed.Parameters()), Rounding(GetParam()));
   run.Step(4);
   resumed.Step(4);
-  EXPECT_EQ(MaxDifference(run.Parameters(), resumed.Parameters()), 0.0);
+  EXPECT_LE(MaxDifference(run.Parameters(), resumed.Parameters()), Rounding(GetParam()));
 }
 
 TEST_P(RestoreTest, OneProcessGoesOnFromSeveralRanksAndBack) {
@@ -99,12 +105,15 @@ TEST_P(RestoreTest, OneProcessGoesOnFromSeveralRanksAndBack) {
 INSTANTIATE_TEST_SUITE_P(Levels, RestoreTest,
                          ::testing::Values(Case{0, 0, DType::kFloat32}, Case{1, 1, DType::kFloat32},
                                            Case{0, 1, DType::kFloat32}, Case{1, 0, DType::kFloat32},
+                                           Case{2, 0, DType::kFloat32}, Case{0, 2, DType::kFloat32},
+                                           Case{2, 1, DType::kFloat32}, Case{1, 2, DType::kFloat32},
+                                           Case{2, 2, DType::kBFloat16},
                                            Case{1, 1, DType::kBFloat16},
                                            Case{1, 0, DType::kBFloat16}));
 
 TEST(CheckpointRanksTest, TheCopyIsAsLargeAsPlanned) {
   const SharedFolder folder;
-  for (const int zero_stage : {0, 1}) {
+  for (const int zero_stage : {0, 1, 2}) {
     for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
       ToyTraining training(Ranks(), zero_stage, dtype);
       const CheckpointWriter writer(training.optimizer, Ranks(),

@@ -72,8 +72,7 @@ class OptimizerTest : public ::testing::TestWithParam<int> {};  // ZeRO stage
 
 TEST_P(OptimizerTest, BucketsHoldTheSumOverRanks) {
   ToyTraining training(Ranks(), GetParam());
-  const double weight = training.Backward(3);
-  training.buckets.Begin(3);
+  const double weight = training.Backward(3, /*bit_by_bit=*/false);
   const double total = training.buckets.Finish(weight);
   double expected_total = 0;
   for (int k = 0; k < kMicrobatches; ++k) expected_total += ToyWeightSum(3, k);
@@ -118,7 +117,6 @@ TEST_P(OptimizerTest, NoTargetsNoUpdate) {
   ToyTraining training(Ranks(), GetParam());
   const std::vector<float> before = training.Parameters();
   training.Backward(0);
-  training.buckets.Begin(0);
   const UpdateResult result = training.optimizer.Update(Exec{}, 0.01, training.buckets.Finish(0));
   EXPECT_TRUE(result.skipped);
   EXPECT_EQ(training.optimizer.num_updates(), 0);
@@ -129,12 +127,13 @@ TEST_P(OptimizerTest, NamesTheParameterWhoseGradientIsNotFinite) {
   ToyTraining training(Ranks(), GetParam());
   const ParameterPiece& piece = training.table.piece(training.table.Find("v.weight"));
   for (const float poison : {std::numeric_limits<float>::quiet_NaN(), INFINITY}) {
-    training.Backward(5);
-    training.buffers.gradients()[static_cast<std::size_t>(piece.offset + 48 + 3)] = poison;
     // One bucket: nothing leaves before the poison is found, so nothing stays under way.
     GradientBuckets buckets(training.buffers, Ranks(), GetParam());
-    buckets.Begin(5);
+    buckets.Begin(5, 1);
+    training.AddGradients(5, 0);
+    training.buffers.gradients()[static_cast<std::size_t>(piece.offset + 48 + 3)] = poison;
     try {
+      buckets.EndMicrobatch();
       buckets.Finish(1.0);
       FAIL() << "went unnoticed";
     } catch (const NonFiniteGradient& error) {
@@ -145,7 +144,7 @@ TEST_P(OptimizerTest, NamesTheParameterWhoseGradientIsNotFinite) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(ZeroStages, OptimizerTest, ::testing::Values(0, 1));
+INSTANTIATE_TEST_SUITE_P(ZeroStages, OptimizerTest, ::testing::Values(0, 1, 2));
 
 TEST(ZeroTest, StagesAgreeBitForBitAndAllRanksHoldTheSame) {
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {

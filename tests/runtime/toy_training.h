@@ -50,10 +50,11 @@ inline double ToyWeightSum(std::int64_t step, int microbatch) {
 
 class ToyTraining {
  public:
-  ToyTraining(Communicator& communicator, int zero_stage, DType dtype = DType::kFloat32)
+  ToyTraining(Communicator& communicator, int zero_stage, DType dtype = DType::kFloat32,
+              Device& device = HostDevice())
       : communicator_(communicator),
         table(ToyTable()),
-        buffers(table, dtype),
+        buffers(table, dtype, /*with_gradients=*/true, device),
         buckets(buffers, communicator, zero_stage, kToyBucketBytes),
         optimizer(buffers, buckets.plan(), communicator,
                   {.weight_decay = 0.1, .clip_gradient_norm = 0.5}) {
@@ -64,42 +65,57 @@ class ToyTraining {
     });
   }
 
-  // This rank's un-normalised gradient sums; returns its weight sum.
-  double Backward(std::int64_t step) {
-    buffers.ZeroGradients();
+  // Adds this rank's un-normalised gradients of a step, its share of the microbatches one after the
+  // other, and returns its weight sum; Finish is still to come. `bit_by_bit` lets the buckets leave
+  // as their pieces get ready.
+  double Backward(std::int64_t step, bool bit_by_bit = true) {
     double weight_sum = 0;
-    for (int k = communicator_.rank(); k < kMicrobatches; k += communicator_.size()) {
-      weight_sum += ToyWeightSum(step, k);
-      for (const ParameterPiece& piece : table.pieces()) {
-        for (std::int64_t i = piece.offset; i < piece.end(); ++i) {
-          buffers.gradients()[static_cast<std::size_t>(i)] += ToyGradient(step, k, i);
+    const int ranks = communicator_.size();
+    const int count = (kMicrobatches - communicator_.rank() + ranks - 1) / ranks;
+    const std::int64_t rounds = buckets.Begin(step, count);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+      if (i < count) {
+        const int k = communicator_.rank() + static_cast<int>(i) * ranks;
+        weight_sum += ToyWeightSum(step, k);
+        AddGradients(step, k);
+        for (int piece = 0; bit_by_bit && piece <= table.num_pieces(); ++piece) {
+          buckets.MarkReady(piece);
+          buckets.Poll();
         }
       }
+      buckets.EndMicrobatch();
     }
     return weight_sum;
   }
 
-  // One step; `bit_by_bit` lets the buckets leave as their pieces get ready.
-  UpdateResult Step(std::int64_t step, bool bit_by_bit = true) {
-    const double weight_sum = Backward(step);
-    buckets.Begin(step);
-    for (int piece = 0; bit_by_bit && piece <= table.num_pieces(); ++piece) {
-      buckets.MarkReady(piece);
-      buckets.Poll();
+  void AddGradients(std::int64_t step, int microbatch) {
+    std::vector<float> values;
+    for (int i = 0; i < table.num_pieces(); ++i) {
+      const ParameterPiece& piece = table.piece(i);
+      values.resize(static_cast<std::size_t>(piece.size()));
+      buffers.ReadGradient(i, values);
+      for (std::int64_t j = 0; j < piece.size(); ++j) {
+        values[static_cast<std::size_t>(j)] += ToyGradient(step, microbatch, piece.offset + j);
+      }
+      buffers.device().Copy(buffers.Gradient(i).data, values.data(),
+                            piece.size() * SizeOf(DType::kFloat32));
     }
+  }
+
+  UpdateResult Step(std::int64_t step, bool bit_by_bit = true) {
+    const double weight_sum = Backward(step, bit_by_bit);
     const double total = buckets.Finish(weight_sum);
-    return optimizer.Update(Exec{}, 0.01, total);
+    return optimizer.Update(ExecOn(buffers.device()), 0.01, total);
   }
 
   // All parameters as this rank reads them.
   std::vector<float> Parameters() {
     std::vector<float> values;
+    std::vector<float> piece;
     for (int i = 0; i < table.num_pieces(); ++i) {
-      const TensorView view = table.piece(i).num_dims == 1 ? buffers.Vector(i) : buffers.Weight(i);
-      for (std::int64_t j = 0; j < table.piece(i).size(); ++j) {
-        values.push_back(view.dtype == DType::kFloat32 ? view.As<float>()[j]
-                                                       : ToFloat(view.As<bf16>()[j]));
-      }
+      piece.resize(static_cast<std::size_t>(table.piece(i).size()));
+      buffers.ReadPiece(i, piece);
+      values.insert(values.end(), piece.begin(), piece.end());
     }
     return values;
   }

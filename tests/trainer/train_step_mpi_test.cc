@@ -92,7 +92,7 @@ class TrainStepTest : public ::testing::Test {
 TEST_F(TrainStepTest, RanksZeroLevelsAndAccumulationGiveTheSameLosses) {
   const std::vector<double> expected = Losses(*alone_, {});
   EXPECT_LT(expected.back(), expected.front() - 0.1);
-  for (const int zero_stage : {0, 1}) {
+  for (const int zero_stage : {0, 1, 2}) {
     for (const int microbatches : {1, 4}) {
       SCOPED_TRACE(fmt::format("ZeRO {}, {} microbatches", zero_stage, microbatches));
       ExpectSame(Losses(world_, {.zero_stage = zero_stage, .microbatches = microbatches}), expected,
@@ -122,7 +122,7 @@ TEST_F(TrainStepTest, Bf16LossesDifferLessThanBf16DiffersFromFp32) {
     error = std::max(error, std::abs(expected[i] - exact[i]) / exact[i]);
   }
   EXPECT_LT(error, 0.01);
-  for (const int zero_stage : {0, 1}) {
+  for (const int zero_stage : {0, 1, 2}) {
     ExpectSame(Losses(world_, {.zero_stage = zero_stage, .dtype = DType::kBFloat16}), expected,
                error);
   }
@@ -140,11 +140,12 @@ TEST_F(TrainStepTest, AStepWithoutTargetsIsSkipped) {
 }
 
 TEST_F(TrainStepTest, RanksWithoutDocumentsTakePart) {
-  const std::vector<Batch> all = {testing::MakeBatch(SmallModel(), {20, 33})};
+  const std::vector<Batch> all = {testing::MakeBatch(SmallModel(), {20, 33}),
+                                  testing::MakeBatch(SmallModel(), {7, 12}, 2)};
   const std::vector<Batch> none;
-  const auto loss_on = [&](Communicator& communicator) {
+  const auto loss_on = [&](Communicator& communicator, int zero_stage) {
     TrainState state(SmallModel(),
-                     {.decoder = {.max_tokens = 200}, .optimizer = {}, .zero_stage = 1},
+                     {.decoder = {.max_tokens = 200}, .optimizer = {}, .zero_stage = zero_stage},
                      communicator);
     state.Initialize(kSeed);
     double loss = 0.0;
@@ -157,10 +158,12 @@ TEST_F(TrainStepTest, RanksWithoutDocumentsTakePart) {
     }
     return loss;
   };
-  const double expected = loss_on(*alone_);
-  const double loss = loss_on(world_);
-  if (world_.rank() == 0) {
-    EXPECT_NEAR(loss, expected, 1e-5 * expected);
+  const double expected = loss_on(*alone_, 1);
+  for (const int zero_stage : {1, 2}) {
+    const double loss = loss_on(world_, zero_stage);
+    if (world_.rank() == 0) {
+      EXPECT_NEAR(loss, expected, 1e-5 * expected) << "ZeRO " << zero_stage;
+    }
   }
 }
 

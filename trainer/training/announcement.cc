@@ -14,11 +14,11 @@ void Announce(const RunSetup& setup, const std::vector<std::int64_t>& planned_pe
   const DecoderOptions& decoder = setup.state_options.decoder;
   const bool is_bf16 = decoder.compute_dtype == DType::kBFloat16;
   LogInfo("sequela {}, result hash {}", SEQUELA_VERSION, setup.run.identity.result_hash);
-  LogInfo("device cpu, {} rank{} x {} thread{}, {}, ZeRO {}", setup.communicator.size(),
-          setup.communicator.size() == 1 ? "" : "s", decoder.num_threads,
+  LogInfo("device {}, {} rank{} x {} thread{}, {}, ZeRO {}", setup.device->name(),
+          setup.communicator.size(), setup.communicator.size() == 1 ? "" : "s", decoder.num_threads,
           decoder.num_threads == 1 ? "" : "s", is_bf16 ? "bf16" : "fp32",
           setup.state_options.zero_stage);
-  if (is_bf16 && !GemmHasNativeBf16(Exec{})) {
+  if (is_bf16 && !GemmHasNativeBf16(ExecOn(*setup.device))) {
     LogWarning("this processor has no bf16 instructions: bf16 halves memory but is no faster");
   }
   LogInfo("model {}: {} parameters, {} layers of {}, {} heads, vocabulary {}",
@@ -36,7 +36,8 @@ void Announce(const RunSetup& setup, const std::vector<std::int64_t>& planned_pe
         account.subjects_without_targets, account.static_tokens_left_out);
   }
   LogInfo("memory of each rank: {}",
-          PlanMemory(setup.config, setup.state_options, setup.communicator.size()).ToString());
+          PlanMemory(setup.config, setup.state_options, setup.communicator.size(), *setup.device)
+              .ToString());
   LogInfo("peak of each rank: {}, with program, libraries, store and checkpoints",
           PeaksText(planned_peaks));
   LogInfo("{} steps of {} tokens; {} {}", setup.total_steps,

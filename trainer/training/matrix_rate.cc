@@ -8,7 +8,9 @@
 namespace sequela {
 namespace {
 
-constexpr std::int64_t kSize = 512;  // of the square matrices
+// Of the square matrices.
+constexpr std::int64_t kHostSize = 512;
+constexpr std::int64_t kDeviceSize = 4096;
 constexpr double kFirstSeconds = 0.05;
 constexpr double kRefreshSeconds = 10.0;
 
@@ -34,12 +36,14 @@ double TrainingFlops(const ModelConfig& config, const StepInput& batches) {
   return flops;
 }
 
-MatrixRate::MatrixRate(const Exec& exec, DType dtype) : exec_(exec), dtype_(dtype) {
+MatrixRate::MatrixRate(Device& device, int num_threads, DType dtype)
+    : device_(device), exec_(ExecOn(device, num_threads)), dtype_(dtype) {
   TimeProducts(kFirstSeconds);
 }
 
 void MatrixRate::Refresh() {
-  if (since_refresh_.Seconds() < kRefreshSeconds) return;
+  // A GPU keeps its rate, and a product in between would make it wait.
+  if (!device_.is_host() || since_refresh_.Seconds() < kRefreshSeconds) return;
   TimeProducts(0.0);
   since_refresh_.Lap();
 }
@@ -50,22 +54,25 @@ double MatrixRate::Utilization(double flops, double seconds) {
 }
 
 void MatrixRate::TimeProducts(double seconds) {
-  const std::int64_t matrix_bytes = kSize * kSize * SizeOf(DType::kFloat32);
-  Buffer a(matrix_bytes), b(matrix_bytes), c(matrix_bytes);
+  const std::int64_t size = device_.is_host() ? kHostSize : kDeviceSize;
+  const std::int64_t matrix_bytes = size * size * SizeOf(DType::kFloat32);
+  Buffer a(matrix_bytes, device_), b(matrix_bytes, device_), c(matrix_bytes, device_);
   GemmArgs args;
-  args.a = ConstTensorView(a.data(), dtype_, kSize, kSize);
-  args.b = ConstTensorView(b.data(), dtype_, kSize, kSize);
-  args.c = TensorView(c.data(), DType::kFloat32, kSize, kSize);
+  args.a = ConstTensorView(a.data(), dtype_, size, size);
+  args.b = ConstTensorView(b.data(), dtype_, size, size);
+  args.c = TensorView(c.data(), DType::kFloat32, size, size);
   args.transpose_b = true;
-  Buffer workspace(GemmWorkspaceBytes(exec_, args));
+  Buffer workspace(GemmWorkspaceBytes(exec_, args), device_);
   Exec own = exec_;
   own.workspace = workspace.bytes();
   Gemm(own, args);  // touches the memory
+  device_.Synchronize();
   const Stopwatch total;
   do {
     const Stopwatch watch;
     Gemm(own, args);
-    best_ = std::max(best_, 2.0 * kSize * kSize * kSize / watch.Seconds());
+    device_.Synchronize();
+    best_ = std::max(best_, 2.0 * static_cast<double>(size * size * size) / watch.Seconds());
   } while (total.Seconds() < seconds);
 }
 

@@ -3,6 +3,7 @@
 
 #include "dataio/batch_loader.h"
 #include "kernels/exec.h"
+#include "runtime/device.h"
 #include "runtime/step_timer.h"
 #include "trainer/model_config.h"
 
@@ -16,11 +17,11 @@ double TrainingFlops(const ModelConfig& config, const StepInput& batches);
 // What this rank's matrix products reach, in FLOP/s: the best ever seen. A machine that others use
 // too is slow at one moment and not at the next, so products are timed at the start and every few
 // seconds between steps, and a step that was faster than all of them counts as well: a share of
-// this rate is never above 1. One thread at a time.
+// this rate is never above 1. A GPU is timed at the start alone. One thread at a time.
 class MatrixRate {
  public:
-  // Times products for about 50 ms.
-  MatrixRate(const Exec& exec, DType dtype);
+  // Times products for about 50 ms. Borrows the device.
+  MatrixRate(Device& device, int num_threads, DType dtype);
 
   // Between two steps: times one product of a few milliseconds where the last is ten seconds ago.
   void Refresh();
@@ -31,6 +32,7 @@ class MatrixRate {
  private:
   void TimeProducts(double seconds);
 
+  Device& device_;
   Exec exec_;
   DType dtype_;
   double best_ = 0.0;

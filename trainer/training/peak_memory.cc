@@ -25,9 +25,13 @@ std::vector<std::int64_t> PlannedPeaks(const RunSetup& setup) {
   const std::int64_t step_tokens =
       CeilDiv(setup.experiment.data.global_batch_tokens, communicator.size());
   const bool restores = setup.checkpoint || !setup.options.init_from.empty();
-  const RunMemory run =
+  RunMemory run =
       PlanRunMemory(setup.config, setup.state_options, communicator, step_tokens, restores);
-  const MemoryPlan plan = PlanMemory(setup.config, setup.state_options, communicator.size());
+  MemoryPlan plan = PlanMemory(setup.config, setup.state_options, communicator.size());
+  if (!setup.device->is_host()) {  // the tensors lie elsewhere
+    plan = {};
+    run.huge_page_bytes = 0;
+  }
   return OfAllRanks(communicator, PeakBytes(plan, run));
 }
 

@@ -6,6 +6,7 @@
 #include "dataio/event_balance.h"
 #include "kernels/base/errors.h"
 #include "trainer/experiment_fields.h"
+#include "trainer/open_device.h"
 #include "trainer/split_score.h"
 #include "trainer/train_setup.h"
 #include "trainer/training/initial_weights.h"
@@ -40,6 +41,7 @@ RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_
       options(options_in),
       world(world_in),
       communicator(world_in.communicator()),
+      device(OpenDevice(experiment.parallel.device, world)),
       store(ChainStore::Open(RequireStore(experiment))),
       config(ModelConfigOf(experiment, store.vocabulary().size())),
       state_options(TrainStateOptionsOf(experiment, world)) {

@@ -29,6 +29,7 @@ struct RunSetup {
   TrainOptions options;
   World& world;
   Communicator& communicator;
+  std::shared_ptr<Device> device;
   ChainStore store;
   ModelConfig config;
   TrainStateOptions state_options;

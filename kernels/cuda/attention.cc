@@ -1,0 +1,141 @@
+// Attention's host side: which family of kernels, their parameters and grids.
+#include "kernels/cuda/attention.h"
+
+#include "kernels/base/check.h"
+#include "kernels/base/int_math.h"
+#include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/matrix.h"
+
+namespace sequela::cuda {
+namespace {
+
+constexpr float kLog2E = 1.44269504088896340736F;
+
+bool RowsAreAligned(const ConstTensorView& view) {
+  constexpr std::uintptr_t kBytes = 16;  // of one cp.async
+  return reinterpret_cast<std::uintptr_t>(view.data) % kBytes == 0 &&
+         (view.rows <= 1 ||
+          view.stride * SizeOf(view.dtype) % static_cast<std::int64_t>(kBytes) == 0);
+}
+
+template <typename Args>
+bool TensorCoresKnow(const Args& args) {
+  return args.q_TNH.dtype == DType::kBFloat16 &&
+         (args.shape.head_size == 64 || args.shape.head_size == 128) &&
+         args.dropout.probability == 0.0F && RowsAreAligned(args.q_TNH) &&
+         RowsAreAligned(args.k_TGH) && RowsAreAligned(args.v_TGH) && RowsAreAligned(args.out_TNH);
+}
+
+template <typename T, typename Args>
+AttentionInputs<T> InputsOf(const Args& args) {
+  return {.q = RowsOf<T>(args.q_TNH),
+          .k = RowsOf<T>(args.k_TGH),
+          .v = RowsOf<T>(args.v_TGH),
+          .plan = ViewOfImage(args.plan_image, args.plan->image_layout()),
+          .dropout = MakeAttentionDropoutSettings(args.dropout.probability, args.dropout.seed,
+                                                  args.dropout.stream),
+          .softmax_scale = args.softmax_scale,
+          .num_query_heads = narrow<std::int32_t>(args.shape.num_query_heads),
+          .heads_per_key_head =
+              narrow<std::int32_t>(args.shape.num_query_heads / args.shape.num_key_heads),
+          .head_size = narrow<std::int32_t>(args.shape.head_size)};
+}
+
+LaunchShape PlainShape(std::int64_t blocks, std::int64_t head_size, int owned_matrices) {
+  return {.blocks = blocks,
+          .threads = AttentionPlainTiles::kThreads,
+          .shared_bytes =
+              AttentionPlainTiles::SharedBytes(static_cast<int>(head_size), owned_matrices)};
+}
+
+template <typename T>
+AttentionForwardParams<T> ForwardParams(const AttentionForwardArgs& args) {
+  return {
+      .in = InputsOf<T>(args), .out = RowsOf<T>(args.out_TNH), .lse = RowsOf<float>(args.lse_TN)};
+}
+
+template <typename T>
+AttentionBackwardParams<T> BackwardParams(const AttentionBackwardArgs& args,
+                                          AttentionRowTerms* terms, float lse_factor) {
+  return {.in = InputsOf<T>(args),
+          .out = RowsOf<T>(args.out_TNH),
+          .lse = RowsOf<float>(args.lse_TN),
+          .dout = RowsOf<T>(args.dout_TNH),
+          .dq = RowsOf<T>(args.dq_TNH),
+          .dk = RowsOf<T>(args.dk_TGH),
+          .dv = RowsOf<T>(args.dv_TGH),
+          .terms = terms,
+          .num_tokens = args.q_TNH.rows,
+          .lse_factor = lse_factor};
+}
+
+template <typename T>
+void LaunchPlainBackward(const Exec& exec, const AttentionBackwardArgs& args,
+                         const AttentionBackwardParams<T>& params, const KernelName& dq,
+                         const KernelName& dkv) {
+  const AttentionShape& shape = args.shape;
+  const AttentionImageLayout layout = args.plan->image_layout();
+  Launch(exec, dq, PlainShape(layout.num_query_tiles * shape.num_query_heads, shape.head_size, 2),
+         params);
+  Launch(exec, dkv, PlainShape(layout.num_key_tiles * shape.num_key_heads, shape.head_size, 2),
+         params);
+}
+
+template <typename T>
+void LaunchTerms(const Exec& exec, const KernelName& kernel,
+                 const AttentionBackwardParams<T>& params) {
+  const std::int64_t pairs = params.num_tokens * params.in.num_query_heads;
+  Launch(exec, kernel,
+         {.blocks = CeilDiv(pairs, kAttentionTermsThreads), .threads = kAttentionTermsThreads},
+         params);
+}
+
+}  // namespace
+
+bool AttentionUsesTensorCores(const AttentionForwardArgs& args) { return TensorCoresKnow(args); }
+
+bool AttentionUsesTensorCores(const AttentionBackwardArgs& args) {
+  return TensorCoresKnow(args) && RowsAreAligned(args.dout_TNH) && RowsAreAligned(args.dq_TNH) &&
+         RowsAreAligned(args.dk_TGH) && RowsAreAligned(args.dv_TGH);
+}
+
+void AttentionForward(const Exec& exec, const AttentionForwardArgs& args) {
+  const LaunchShape plain =
+      PlainShape(args.plan->image_layout().num_query_tiles * args.shape.num_query_heads,
+                 args.shape.head_size, 1);
+  if (args.q_TNH.dtype == DType::kFloat32) {
+    Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_f32), plain,
+           ForwardParams<float>(args));
+  } else {
+    Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_bf16), plain,
+           ForwardParams<bf16>(args));
+  }
+}
+
+std::int64_t AttentionForwardWorkspaceBytes(const Exec&, const AttentionShape&) { return 0; }
+
+void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args) {
+  const std::int64_t wanted = AttentionBackwardWorkspaceBytes(exec, args.shape, args.q_TNH.rows);
+  SEQUELA_CHECK(std::ssize(exec.workspace) >= wanted, "workspace of {} bytes, wanted {}",
+                exec.workspace.size(), wanted);
+  auto* terms = reinterpret_cast<AttentionRowTerms*>(exec.workspace.data());
+  if (args.q_TNH.dtype == DType::kFloat32) {
+    const auto params = BackwardParams<float>(args, terms, 1.0F);
+    LaunchTerms(exec, CUDA_KERNEL(sequela_attention_terms_f32), params);
+    LaunchPlainBackward(exec, args, params, CUDA_KERNEL(sequela_attention_plain_dq_f32),
+                        CUDA_KERNEL(sequela_attention_plain_dkv_f32));
+  } else {
+    const auto params = BackwardParams<bf16>(args, terms, 1.0F);
+    LaunchTerms(exec, CUDA_KERNEL(sequela_attention_terms_bf16), params);
+    LaunchPlainBackward(exec, args, params, CUDA_KERNEL(sequela_attention_plain_dq_bf16),
+                        CUDA_KERNEL(sequela_attention_plain_dkv_bf16));
+  }
+}
+
+std::int64_t AttentionBackwardWorkspaceBytes(const Exec&, const AttentionShape& shape,
+                                             std::int64_t tokens) {
+  return tokens * shape.num_query_heads * static_cast<std::int64_t>(sizeof(AttentionRowTerms));
+}
+
+}  // namespace sequela::cuda

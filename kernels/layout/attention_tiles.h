@@ -1,0 +1,87 @@
+// Every tile, warp and stage count of the CUDA attention, each with its reason. The work list
+// (attention_plan.h) is cut by these sizes, so that they are the same for all head sizes; a version
+// for sm_90a (TMA, wgmma) brings its own table and reads the same lists.
+#pragma once
+
+#include <cstdint>
+
+namespace sequela {
+
+// A kernel of the tensor-core family: a block owns `owned` rows (queries, or keys for dK/dV) in
+// registers and walks over the other side `step` rows at a time.
+struct AttentionKernelTiles {
+  int owned;
+  int step;
+  int warps;
+  int stages;             // steps in shared memory at once: one computed, the others on their way
+  int owned_matrices;     // [owned][head size] in shared memory
+  int step_matrices;      // [step][head size] of each stage
+  int stage_extra_bytes;  // per row of a stage, beside its matrices
+  constexpr int threads() const { return 32 * warps; }
+  constexpr int warp_rows() const { return owned / warps; }
+  constexpr int owned_bytes(int head_size) const { return 2 * owned_matrices * owned * head_size; }
+  constexpr int stage_bytes(int head_size) const {
+    return step * (2 * step_matrices * head_size + stage_extra_bytes);
+  }
+  constexpr int shared_bytes(int head_size) const {
+    return owned_bytes(head_size) + stages * stage_bytes(head_size);
+  }
+};
+
+// 32 rows a warp: each fragment of K or V that is read from shared memory serves two products. With
+// 16, shared memory (128 B a clock) would limit the products: m16n8k16 takes 256 B of K in the two
+// clocks that an A100 computes it in, and Hopper is faster. 128 rows lose 15 % of the products to
+// the edges of documents of 100 to 4,000 tokens; warps that see nothing of a step skip it, which
+// wins half of that back. 64 keys: scores of 32 x 64 are 64 registers beside an output of 128 (head
+// size 128). Shared memory at head size 128: Q 32 KiB + 2 x (K + V) 64 KiB = 96 KiB: two blocks on
+// an SM of Hopper, as many as 255 registers allow.
+inline constexpr AttentionKernelTiles kAttentionForwardTiles{.owned = 128,
+                                                             .step = 64,
+                                                             .warps = 4,
+                                                             .stages = 2,
+                                                             .owned_matrices = 1,
+                                                             .step_matrices = 2,
+                                                             .stage_extra_bytes = 0};
+
+// dQ: 16 rows a warp, since scores and their gradients (2 x 32 registers) stand beside dQ (64).
+// Q + dO 32 KiB + 2 x (K + V) 64 KiB at head size 128: two blocks on an SM of Hopper.
+inline constexpr AttentionKernelTiles kAttentionQueryGradientTiles{.owned = 64,
+                                                                   .step = 64,
+                                                                   .warps = 4,
+                                                                   .stages = 2,
+                                                                   .owned_matrices = 2,
+                                                                   .step_matrices = 2,
+                                                                   .stage_extra_bytes = 0};
+
+// dK/dV: 16 keys a warp, since dK and dV (2 x 64 registers at head size 128) stand beside scores
+// and their gradients (2 x 32). K + V 32 KiB + 2 x (Q + dO + 16 bytes a row: its interval, lse and
+// delta) 66 KiB: two blocks on an SM of Hopper.
+inline constexpr AttentionKernelTiles kAttentionKeyGradientTiles{.owned = 64,
+                                                                 .step = 64,
+                                                                 .warps = 4,
+                                                                 .stages = 2,
+                                                                 .owned_matrices = 2,
+                                                                 .step_matrices = 2,
+                                                                 .stage_extra_bytes = 16};
+
+// The plain kernels, any head size: 8 warps of 4 rows meet 32 keys, one a lane. At head size 256 in
+// fp32 two owned matrices and one of the other side are 96 KiB, within the 99 KiB of every GPU of
+// sm_80 and later.
+struct AttentionPlainTiles {
+  static constexpr int kLanes = 32;
+  static constexpr int kWarps = 8;
+  static constexpr int kRowsPerWarp = 4;
+  static constexpr int kOwned = kWarps * kRowsPerWarp;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kMaxHeadSize = 256;
+  static constexpr int kChannelsPerLane = kMaxHeadSize / kLanes;
+  // Floats from one row of the other side to the next: odd, so that 32 lanes that read one channel
+  // of 32 rows meet 32 banks.
+  static constexpr int StagedStride(int head_size) { return head_size + 1; }
+  static constexpr int SharedBytes(int head_size, int owned_matrices) {
+    return 4 * (owned_matrices * kOwned * head_size + kLanes * StagedStride(head_size));
+  }
+};
+static_assert(AttentionPlainTiles::SharedBytes(256, 2) <= 99 << 10);
+
+}  // namespace sequela
