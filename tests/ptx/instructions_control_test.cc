@@ -106,6 +106,15 @@ TEST(ControlTest, Barriers) {
   }
 }
 
+TEST(ControlTest, BarriersThatReduce) {
+  const std::string p = "setp.lt.u32 %p1, %thread, 37;\n";
+  EXPECT_EQ(Each(p + "bar.red.popc.u32 %rq, 0, %p1;"), Expected([](std::uint32_t) { return 37U; }));
+  EXPECT_EQ(Each(p + "bar.red.and.pred %p2, 0, %p1;\nselp.u32 %rq, 1, 0, %p2;"),
+            Expected([](std::uint32_t) { return 0U; }));
+  EXPECT_EQ(Each(p + "bar.red.or.pred %p2, 1, 64, !%p1;\nselp.u32 %rq, 1, 0, %p2;"),
+            Expected([](std::uint32_t) { return 1U; }));
+}
+
 // Warp 0 produces and only arrives; warp 1 waits for it.
 TEST(ControlTest, ArrivalWithoutWaiting) {
   const std::vector<std::uint32_t> got = Each(

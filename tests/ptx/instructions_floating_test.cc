@@ -292,6 +292,17 @@ TEST(FloatingTest, ApproximationsOfSpecialValues) {
   expect("rcp.approx.ftz.f32", -kDenormal, -kInf);
 }
 
+TEST(FloatingTest, SinesWithinTheManualsErrorForSmallAngles) {
+  Rows rows;
+  for (float x = -3.14F; x < 3.14F; x += 0.037F) rows.push_back({Bits(x)});
+  const std::vector<std::uint64_t> sines = Evaluate("sin.approx.f32 %rq, %r0;", rows);
+  const std::vector<std::uint64_t> cosines = Evaluate("cos.approx.f32 %rq, %r0;", rows);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_NEAR(F32(sines[i]), std::sin(double{F32(rows[i][0])}), 0x1p-20);
+    EXPECT_NEAR(F32(cosines[i]), std::cos(double{F32(rows[i][0])}), 0x1p-20);
+  }
+}
+
 TEST(FloatingTest, DivisionOfFullRange) {
   Rows rows;
   for (float x = 0x1p-60F; x < 0x1p60F; x *= -723.0F) rows.push_back({Bits(x), Bits(-3.7F)});

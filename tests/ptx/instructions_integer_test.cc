@@ -334,6 +334,11 @@ TEST(IntegerTest, Comparisons) {
   compare("le", [](Wide a, Wide b) { return a <= b; });
   compare("gt", [](Wide a, Wide b) { return a > b; });
   compare("ge", [](Wide a, Wide b) { return a >= b; });
+  ExpectAll("setp.lo.u32 %pq, %r0, %r1;", rows, [](const Operands& o) {
+    return std::uint64_t{As<std::uint32_t>(o[0]) < As<std::uint32_t>(o[1])};
+  });
+  ExpectAll("setp.hs.u64 %pq, %d0, %d1;", rows,
+            [](const Operands& o) { return std::uint64_t{o[0] >= o[1]}; });
 }
 
 TEST(IntegerTest, ComparisonsCombinedWithAPredicate) {
@@ -360,6 +365,22 @@ TEST(IntegerTest, Selections) {
             [&](const Operands& o) { return negative(o) ? o[0] : o[1]; });
   ExpectAll(p + "selp.b16 %hq, %h0, 7, %p0;", rows,
             [&](const Operands& o) { return Result(As<std::uint16_t>(negative(o) ? o[0] : 7)); });
+}
+
+TEST(IntegerTest, SelectionsBySign) {
+  ExpectAll("slct.b32.s32 %rq, %r0, %r1, %r2;", Pairs(kEdges), [](const Operands& o) {
+    return Result(As<std::uint32_t>(As<std::int32_t>(o[2]) >= 0 ? o[0] : o[1]));
+  });
+}
+
+TEST(IntegerTest, ComparisonsAsNumbers) {
+  const Rows rows = Pairs(kEdges);
+  ExpectAll("set.lt.u32.s32 %rq, %r0, %r1;", rows, [](const Operands& o) {
+    return As<std::int32_t>(o[0]) < As<std::int32_t>(o[1]) ? 0xffffffff : 0;
+  });
+  ExpectAll("set.ge.f32.u32 %rq, %r0, %r1;", rows, [](const Operands& o) {
+    return As<std::uint32_t>(o[0]) >= As<std::uint32_t>(o[1]) ? Bits(1.0F) : 0;
+  });
 }
 
 TEST(IntegerTest, Moves) {
