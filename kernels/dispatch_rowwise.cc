@@ -78,6 +78,8 @@ void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args) {
   RequireDType(args.d_table_VD, DType::kFloat32, "d_table");
   SEQUELA_CHECK(args.plan->pieces().empty() ||
                 args.plan->pieces().back().token < args.d_table_VD.rows);
+  SEQUELA_CHECK(HostReads(exec) || args.plan_image != nullptr || args.plan->num_tokens() == 0,
+                "the plan's image is missing");
   Run(exec, args, cpu::EmbeddingBackward, cuda::EmbeddingBackward);
 }
 
@@ -100,7 +102,9 @@ void RmsNormForward(const Exec& exec, const RmsNormForwardArgs& args) {
 }
 
 std::int64_t RmsNormBackwardWorkspaceBytes(std::int64_t max_rows, std::int64_t gain_size) {
-  return FloatBytes(CeilDiv(max_rows, cpu::kPartialRows) * gain_size);
+  // Enough for either backend.
+  constexpr std::int64_t kPartialRows = std::min(cpu::kPartialRows, cuda::kPartialRows);
+  return FloatBytes(CeilDiv(max_rows, kPartialRows) * gain_size);
 }
 
 void RmsNormBackward(const Exec& exec, const RmsNormBackwardArgs& args) {

@@ -3,12 +3,14 @@
 // T tokens, V rows of the table, D channels. Safe for concurrent use on different outputs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "kernels/base/tensor_view.h"
 #include "kernels/exec.h"
+#include "kernels/layout/embedding_image.h"
 
 namespace sequela {
 
@@ -28,12 +30,8 @@ class EmbeddingPlan {
   // order: a fixed number, so that the sum is the same for any number of threads.
   static constexpr std::int64_t kPiecePositions = 64;
 
-  struct Piece {
-    std::int32_t token;
-    std::int32_t begin;  // into position()
-    std::int32_t end;
-    std::int32_t partial;  // row of the partial sums, or -1: the token's only piece
-  };
+  using Piece = EmbeddingPiece;
+  using SplitToken = EmbeddingSplitToken;
 
   void Reserve(std::int64_t max_tokens);
   // REQUIRES: 0 <= token < table_rows.
@@ -42,13 +40,31 @@ class EmbeddingPlan {
   std::span<const std::int32_t> position() const { return position_; }
   // In ascending (token, begin).
   std::span<const Piece> pieces() const { return pieces_; }
+  // In ascending token.
+  std::span<const SplitToken> split_tokens() const { return split_tokens_; }
   std::int64_t num_partials() const { return num_partials_; }
   std::int64_t num_tokens() const { return static_cast<std::int64_t>(position_.size()); }
+
+  // The plan as one block of bytes for device memory: the three lists above, one after another.
+  // This says where in the block each begins.
+  struct ImageLayout {
+    std::int64_t pieces;
+    std::int64_t split_tokens;
+    std::int64_t position;
+    std::int64_t bytes;
+  };
+  ImageLayout image_layout() const;
+  std::int64_t ImageBytes() const { return image_layout().bytes; }
+  // image: at least ImageBytes() of host memory, at a multiple of 16 bytes.
+  void WriteImage(std::span<std::byte> image) const;
+  // No plan of so many tokens has a larger image.
+  static std::int64_t ImageBytesBound(std::int64_t max_tokens);
 
  private:
   std::vector<std::uint64_t> keys_;  // token << 32 | position
   std::vector<std::int32_t> position_;
   std::vector<Piece> pieces_;
+  std::vector<SplitToken> split_tokens_;
   std::int64_t num_partials_ = 0;
 };
 
@@ -56,6 +72,8 @@ struct EmbeddingBackwardArgs {
   const EmbeddingPlan* plan;  // of the same tokens
   ConstTensorView d_out_TD;   // fp32 or bf16; read
   TensorView d_table_VD;      // fp32; the batch's gradient is added, rows without a token untouched
+  // CUDA: the plan's image in device memory, at a multiple of 16 bytes; unused on the CPU.
+  const std::byte* plan_image = nullptr;
 };
 // Bytes of exec.workspace that a backward of at most `max_tokens` tokens needs.
 std::int64_t EmbeddingBackwardWorkspaceBytes(std::int64_t max_tokens, std::int64_t channels);

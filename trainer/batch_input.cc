@@ -86,8 +86,8 @@ std::int64_t BatchInput::StagingBytes() const {
   return max_tokens_ * token_bytes + max_documents * document_bytes +
          2 * TableBytes(max_tokens_, rope_.head_dim) +
          AttentionPlan::ImageBytesBound(max_tokens_, max_documents) +
-         EmbeddingPlan::MaxImageBytes(max_tokens_) + CrossEntropyPlan::MaxImageBytes(max_tokens_) +
-         kPieces * kAlignment;
+         EmbeddingPlan::ImageBytesBound(max_tokens_) +
+         CrossEntropyPlan::ImageBytesBound(max_tokens_) + kPieces * kAlignment;
 }
 
 void BatchInput::Prepare(const Batch& batch, TensorView& rope_cos, TensorView& rope_sin) {

@@ -26,8 +26,8 @@ struct TrainStateOptions {
 class TrainState {
  public:
   // Allocates what PlanMemory says (trainer/memory_plan.h). Weights are zeros until Initialize,
-  // LoadModel or RestoreCheckpoint (runtime/checkpoint.h). Borrows `device`, where everything lives,
-  // and `communicator`, which sums its memory.
+  // LoadModel or RestoreCheckpoint (runtime/checkpoint.h). Borrows `device`, where everything
+  // lives, and `communicator`, which sums its memory.
   TrainState(const ModelConfig& config, const TrainStateOptions& options,
              Communicator& communicator, Device& device = HostDevice());
   TrainState(const TrainState&) = delete;

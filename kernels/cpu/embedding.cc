@@ -70,26 +70,7 @@ HWY_EXPORT(EmbeddingPieces);
 HWY_EXPORT(EmbeddingToken);
 
 namespace {
-
 constexpr std::int64_t kPiecesPerChunk = 16;
-
-// Adds the partial sums of every token whose first piece lies in [begin, end).
-void AddSplitTokens(const EmbeddingBackwardArgs& args, std::int64_t begin, std::int64_t end,
-                    const float* partials) {
-  const auto add = &HWY_DYNAMIC_DISPATCH(EmbeddingToken);
-  const auto pieces = args.plan->pieces();
-  for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-    const bool first = i == 0 || pieces[i - 1].token != pieces[i].token;
-    if (pieces[i].partial < 0 || !first) continue;
-    std::int64_t count = 1;
-    while (i + static_cast<std::size_t>(count) < pieces.size() &&
-           pieces[i + static_cast<std::size_t>(count)].token == pieces[i].token) {
-      ++count;
-    }
-    add(args, pieces[i].token, partials + pieces[i].partial * args.d_out_TD.columns, count);
-  }
-}
-
 }  // namespace
 
 void EmbeddingForward(const Exec& exec, const EmbeddingForwardArgs& args) {
@@ -115,9 +96,12 @@ void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args) {
   ParallelChunks(exec, num_pieces, kPiecesPerChunk, [&](std::int64_t begin, std::int64_t end) {
     sum_pieces(args, begin, end, partials);
   });
-  if (args.plan->num_partials() == 0) return;
-  ParallelChunks(exec, num_pieces, kPiecesPerChunk, [&](std::int64_t begin, std::int64_t end) {
-    AddSplitTokens(args, begin, end, partials);
+  const auto add = &HWY_DYNAMIC_DISPATCH(EmbeddingToken);
+  const auto split_tokens = args.plan->split_tokens();
+  ParallelFor(exec.num_threads, std::ssize(split_tokens), [&](std::int64_t i, int /*thread*/) {
+    const auto& split = split_tokens[static_cast<std::size_t>(i)];
+    add(args, split.token, partials + split.first_partial * args.d_out_TD.columns,
+        split.num_partials);
   });
 }
 

@@ -1,7 +1,6 @@
-// Casts, sums, scalings and fills of matrices: bound by memory.
-#include "kernels/base/int_math.h"
 #include "kernels/cuda/elementwise_kernels.h"
-#include "kernels/cuda/launch.h"
+
+#include "kernels/cuda/row_launch.h"
 #include "kernels/cuda/rowwise.h"
 
 namespace sequela::cuda {
@@ -9,21 +8,61 @@ namespace {
 
 template <typename From, typename To>
 void LaunchCast(const Exec& exec, const CastArgs& args, const KernelName& kernel) {
-  const std::int64_t count = args.to.rows * args.to.columns;
-  Launch(exec, kernel,
-         {.blocks = CeilDiv(count, kElementwiseThreads), .threads = kElementwiseThreads},
-         CastParams<From, To>{RowsOf<From>(args.from), RowsOf<To>(args.to), args.to.rows,
-                              args.to.columns});
+  const RowWork work = WorkOnElements({args.from, args.to}, PackSize<From, To>());
+  Launch(exec, kernel, ShapeOf(work),
+         CastParams<From, To>{work, RowsIn<From>(work, args.from), RowsIn<To>(work, args.to)});
+}
+
+template <typename A, typename B>
+void LaunchAdd(const Exec& exec, const AddArgs& args, const KernelName& kernel) {
+  const RowWork work = WorkOnElements({args.a, args.b, args.out}, PackSize<A, B>());
+  Launch(exec, kernel, ShapeOf(work),
+         AddParams<A, B>{work, RowsIn<A>(work, args.a), RowsIn<B>(work, args.b),
+                         RowsIn<A>(work, args.out)});
+}
+
+template <typename T>
+void LaunchScale(const Exec& exec, const ScaleArgs& args, const KernelName& kernel) {
+  const RowWork work = WorkOnElements({args.x}, PackSize<T>());
+  Launch(exec, kernel, ShapeOf(work), ScaleParams<T>{work, RowsIn<T>(work, args.x), args.factor});
 }
 
 }  // namespace
 
 void Cast(const Exec& exec, const CastArgs& args) {
-  if (args.from.dtype == DType::kFloat32) {
-    LaunchCast<float, bf16>(exec, args, CUDA_KERNEL(sequela_cast_f32_bf16));
+  const bool to_bf16 = args.to.dtype == DType::kBFloat16;
+  if (args.from.dtype == DType::kBFloat16) {
+    to_bf16 ? LaunchCast<bf16, bf16>(exec, args, CUDA_KERNEL(sequela_cast_bf16_bf16))
+            : LaunchCast<bf16, float>(exec, args, CUDA_KERNEL(sequela_cast_bf16_f32));
   } else {
-    LaunchCast<bf16, float>(exec, args, CUDA_KERNEL(sequela_cast_bf16_f32));
+    to_bf16 ? LaunchCast<float, bf16>(exec, args, CUDA_KERNEL(sequela_cast_f32_bf16))
+            : LaunchCast<float, float>(exec, args, CUDA_KERNEL(sequela_cast_f32_f32));
   }
+}
+
+void Add(const Exec& exec, const AddArgs& args) {
+  const bool b_bf16 = args.b.dtype == DType::kBFloat16;
+  if (args.a.dtype == DType::kBFloat16) {
+    b_bf16 ? LaunchAdd<bf16, bf16>(exec, args, CUDA_KERNEL(sequela_add_bf16_bf16))
+           : LaunchAdd<bf16, float>(exec, args, CUDA_KERNEL(sequela_add_bf16_f32));
+  } else {
+    b_bf16 ? LaunchAdd<float, bf16>(exec, args, CUDA_KERNEL(sequela_add_f32_bf16))
+           : LaunchAdd<float, float>(exec, args, CUDA_KERNEL(sequela_add_f32_f32));
+  }
+}
+
+void Scale(const Exec& exec, const ScaleArgs& args) {
+  args.x.dtype == DType::kBFloat16 ? LaunchScale<bf16>(exec, args, CUDA_KERNEL(sequela_scale_bf16))
+                                   : LaunchScale<float>(exec, args, CUDA_KERNEL(sequela_scale_f32));
+}
+
+void FillZero(const Exec& exec, const FillZeroArgs& args) {
+  const std::int64_t units = SizeOf(args.x.dtype) / SizeOf(DType::kBFloat16);
+  const TensorView x(args.x.data, DType::kBFloat16, args.x.rows, args.x.columns * units,
+                     args.x.stride * units);
+  const RowWork work = WorkOnElements({x}, PackSize<bf16>());
+  Launch(exec, CUDA_KERNEL(sequela_fill_zero), ShapeOf(work),
+         FillZeroParams{work, RowsIn<bf16>(work, x)});
 }
 
 }  // namespace sequela::cuda

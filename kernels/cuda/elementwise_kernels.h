@@ -1,20 +1,47 @@
-// Casts of matrices, one element a thread.
+// Casts, sums, scalings and fills of matrices.
 #pragma once
 
-#include "kernels/cuda/kernel.h"
+#include "kernels/cuda/row_kernels.h"
 
 namespace sequela::cuda {
 
-inline constexpr int kElementwiseThreads = 256;
-
 template <typename From, typename To>
 struct CastParams {
+  RowWork work;
   Rows<const From> from;
   Rows<To> to;
-  std::int64_t rows;
-  std::int64_t columns;
 };
+SEQUELA_KERNEL sequela_cast_f32_f32(CastParams<float, float> p);
 SEQUELA_KERNEL sequela_cast_f32_bf16(CastParams<float, bf16> p);
 SEQUELA_KERNEL sequela_cast_bf16_f32(CastParams<bf16, float> p);
+SEQUELA_KERNEL sequela_cast_bf16_bf16(CastParams<bf16, bf16> p);
+
+template <typename A, typename B>
+struct AddParams {
+  RowWork work;
+  Rows<const A> a;
+  Rows<const B> b;
+  Rows<A> out;
+};
+SEQUELA_KERNEL sequela_add_f32_f32(AddParams<float, float> p);
+SEQUELA_KERNEL sequela_add_f32_bf16(AddParams<float, bf16> p);
+SEQUELA_KERNEL sequela_add_bf16_f32(AddParams<bf16, float> p);
+SEQUELA_KERNEL sequela_add_bf16_bf16(AddParams<bf16, bf16> p);
+
+template <typename T>
+struct ScaleParams {
+  RowWork work;
+  Rows<T> x;
+  float factor;
+};
+SEQUELA_KERNEL sequela_scale_f32(ScaleParams<float> p);
+SEQUELA_KERNEL sequela_scale_bf16(ScaleParams<bf16> p);
+
+// A matrix of any type as one of 2-byte elements.
+struct FillZeroParams {
+  RowWork work;
+  Rows<bf16> x;
+};
+SEQUELA_KERNEL sequela_fill_zero(FillZeroParams p);
 
 }  // namespace sequela::cuda

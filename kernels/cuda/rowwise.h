@@ -3,6 +3,8 @@
 // Asynchronous: results are ready once exec.stream has passed the call.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/adamw.h"
 #include "kernels/bias.h"
 #include "kernels/dropout.h"
@@ -14,6 +16,10 @@
 #include "kernels/time_rope.h"
 
 namespace sequela::cuda {
+
+// Rows of one partial sum of a gradient that is summed over rows (of a gain; of a bias at least as
+// many). Fewer than on the CPU: a GPU wants more pieces at once.
+inline constexpr std::int64_t kPartialRows = 32;
 
 void EmbeddingForward(const Exec& exec, const EmbeddingForwardArgs& args);
 void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args);

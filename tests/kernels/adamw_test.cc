@@ -1,12 +1,10 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/adamw.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstddef>
-#include <vector>
-
 #include "tests/testing/poison.h"
 
 namespace sequela {
@@ -14,12 +12,16 @@ namespace {
 
 using reference::VectorAs;
 using testing::RandomMatrix;
+using testing::Shared;
+using testing::SharedVector;
+using testing::Synchronize;
+using testing::TestExec;
 
 struct State {
-  std::vector<float> master;
-  std::vector<float> m;
-  std::vector<float> v;
-  std::vector<bf16> weights;
+  SharedVector<float> master;
+  SharedVector<float> m;
+  SharedVector<float> v;
+  SharedVector<bf16> weights;
 };
 
 class AdamwTest : public ::testing::Test {
@@ -31,13 +33,13 @@ class AdamwTest : public ::testing::Test {
   static constexpr double kDecay = 0.1;
   static constexpr double kScale = 0.37;
 
-  static std::vector<float> Values(std::size_t n, std::uint64_t seed) {
-    return VectorAs<float>(RandomMatrix(1, static_cast<std::int64_t>(n), seed).values);
+  static SharedVector<float> Values(std::size_t n, std::uint64_t seed) {
+    return Shared(VectorAs<float>(RandomMatrix(1, static_cast<std::int64_t>(n), seed).values));
   }
   static State Initial(std::size_t n) {
-    return {Values(n, 1), std::vector<float>(n), std::vector<float>(n), std::vector<bf16>(n)};
+    return {Values(n, 1), SharedVector<float>(n), SharedVector<float>(n), SharedVector<bf16>(n)};
   }
-  static AdamwArgs Args(State& state, const std::vector<float>& gradient, int step) {
+  static AdamwArgs Args(State& state, const SharedVector<float>& gradient, int step) {
     return {.master = state.master,
             .m = state.m,
             .v = state.v,
@@ -62,8 +64,9 @@ TEST_F(AdamwTest, FollowsTheRecurrenceForTwentySteps) {
   std::vector<double> m(kSize);
   std::vector<double> v(kSize);
   for (int step = 1; step <= 20; ++step) {
-    const std::vector<float> gradient = Values(kSize, static_cast<std::uint64_t>(100 + step));
-    Adamw({.num_threads = 2}, Args(state, gradient, step));
+    const SharedVector<float> gradient = Values(kSize, static_cast<std::uint64_t>(100 + step));
+    Adamw(TestExec(2), Args(state, gradient, step));
+    Synchronize();
     for (std::size_t i = 0; i < kSize; ++i) {
       const double g = kScale * static_cast<double>(gradient[i]);
       m[i] = kBeta1 * m[i] + (1.0 - kBeta1) * g;
@@ -87,7 +90,9 @@ TEST_F(AdamwTest, FollowsTheRecurrenceForTwentySteps) {
 TEST_F(AdamwTest, TheFirstStepHasTheSizeOfTheLearningRate) {
   State state = Initial(4);
   state.master = {1.0F, 1.0F, -2.0F, 0.5F};
-  Adamw({}, Args(state, {1e-3F, -5.0F, 1e4F, 0.0F}, 1));
+  const SharedVector<float> gradient = {1e-3F, -5.0F, 1e4F, 0.0F};
+  Adamw(TestExec(), Args(state, gradient, 1));
+  Synchronize();
   EXPECT_NEAR(state.master[0], 0.999 - 0.01, 1e-6);
   EXPECT_NEAR(state.master[1], 0.999 + 0.01, 1e-6);
   EXPECT_NEAR(state.master[2], -1.998 - 0.01, 1e-6);
@@ -97,9 +102,9 @@ TEST_F(AdamwTest, TheFirstStepHasTheSizeOfTheLearningRate) {
 // Shards cut the buffer anywhere: an element's result must not depend on the range, nor on threads.
 TEST_F(AdamwTest, CutsAndThreadsChangeNoBit) {
   constexpr std::size_t kSize = 40000;
-  const std::vector<float> gradient = Values(kSize, 9);
+  const SharedVector<float> gradient = Values(kSize, 9);
   State whole = Initial(kSize);
-  Adamw({}, Args(whole, gradient, 3));
+  Adamw(TestExec(), Args(whole, gradient, 3));
   for (const int threads : {2, 3, 7}) {
     State cut = Initial(kSize);
     const AdamwArgs all = Args(cut, gradient, 3);
@@ -111,28 +116,34 @@ TEST_F(AdamwTest, CutsAndThreadsChangeNoBit) {
       part.v = all.v.subspan(begin, end - begin);
       part.gradient = all.gradient.subspan(begin, end - begin);
       part.weights = all.weights.subspan(begin, end - begin);
-      Adamw({.num_threads = threads}, part);
+      Adamw(TestExec(threads), part);
       begin = end;
     }
+    Synchronize();
     EXPECT_EQ(cut.master, whole.master);
     EXPECT_EQ(cut.m, whole.m);
     EXPECT_EQ(cut.v, whole.v);
+    for (std::size_t i = 0; i < kSize; ++i) {
+      ASSERT_EQ(cut.weights[i].bits, whole.weights[i].bits) << i;
+    }
   }
 }
 
 TEST_F(AdamwTest, WeightsMayBeAbsent) {
-  const std::vector<float> gradient = Values(33, 9);
+  const SharedVector<float> gradient = Values(33, 9);
   State with = Initial(33);
   State without = Initial(33);
   without.weights.clear();
-  Adamw({}, Args(with, gradient, 1));
-  Adamw({}, Args(without, gradient, 1));
+  Adamw(TestExec(), Args(with, gradient, 1));
+  Adamw(TestExec(), Args(without, gradient, 1));
+  Synchronize();
   EXPECT_EQ(with.master, without.master);
 }
 
 TEST_F(AdamwTest, RefusesBuffersOfDifferentSizes) {
   State state = Initial(8);
-  EXPECT_THROW(Adamw({}, Args(state, std::vector<float>(7), 1)), InternalError);
+  const SharedVector<float> gradient(7);
+  EXPECT_THROW(Adamw(TestExec(), Args(state, gradient, 1)), InternalError);
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/bias.h"
 
 #include <gtest/gtest.h>
 
 #include <tuple>
-#include <vector>
 
 #include "tests/testing/poison.h"
 #include "tests/testing/tolerance.h"
@@ -18,6 +17,10 @@ using testing::Layout;
 using testing::PoisonedMatrix;
 using testing::RandomMatrix;
 using testing::Rounded;
+using testing::Shared;
+using testing::SharedVector;
+using testing::Synchronize;
+using testing::TestExec;
 using testing::WithinTheRule;
 
 struct Shape {
@@ -31,8 +34,9 @@ class BiasTest : public ::testing::TestWithParam<std::tuple<Shape, DType>> {
   PoisonedMatrix Backward(int threads) {
     PoisonedMatrix d_bias(DType::kFloat32, before_, {0, 1});
     testing::PoisonedWorkspace workspace(BiasBackwardWorkspaceBytes(shape_.rows, shape_.columns));
-    BiasBackward({.num_threads = threads, .workspace = workspace.span()},
+    BiasBackward(TestExec(threads, workspace.span()),
                  {.d_x_TD = x_.view(), .d_bias = d_bias.floats()});
+    Synchronize();
     return d_bias;
   }
   template <typename Real>
@@ -54,12 +58,13 @@ class BiasTest : public ::testing::TestWithParam<std::tuple<Shape, DType>> {
 };
 
 TEST_P(BiasTest, ForwardAddsTheBiasToEveryRow) {
-  const std::vector<float> bias = VectorAs<float>(before_.values);
+  const SharedVector<float> bias = Shared(VectorAs<float>(before_.values));
   Matrix<float> expected = x_.values().As<float>();
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
     expected.values[i] += bias[i % bias.size()];
   }
-  BiasForward({.num_threads = 3}, {.x_TD = x_.view(), .bias = bias});
+  BiasForward(TestExec(3), {.x_TD = x_.view(), .bias = bias});
+  Synchronize();
   EXPECT_EQ(x_.values().values, Rounded(expected, type_).values);
   EXPECT_TRUE(x_.PoisonIntact());
 }
@@ -79,7 +84,10 @@ TEST_P(BiasTest, TheNumberOfThreadsChangesNoBit) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, BiasTest,
     ::testing::Combine(::testing::Values(Shape{1, 1, {}}, Shape{0, 5, {}}, Shape{63, 17, {3, 1}},
-                                         Shape{65, 300, {1, 3}}, Shape{1000, 515, {}}),
+                                         Shape{65, 300, {1, 3}}, Shape{1000, 515, {}},
+                                         // The edges of a GPU's pieces and column tiles.
+                                         Shape{127, 256, {}}, Shape{128, 257, {}},
+                                         Shape{129, 255, {1, 0}}, Shape{3, 1025, {7, 0}}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
 }  // namespace

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/dropout.h"
 
 #include <gtest/gtest.h>
@@ -16,6 +16,9 @@ namespace {
 using reference::Matrix;
 using testing::Layout;
 using testing::PoisonedMatrix;
+using testing::SharedVector;
+using testing::Synchronize;
+using testing::TestExec;
 
 // Packed documents, each a sample with so many tokens.
 struct Document {
@@ -30,9 +33,9 @@ class DropoutTest : public ::testing::TestWithParam<std::tuple<std::int64_t, DTy
   // The mask of every token of the documents, as 1 / (1 - rate) or 0.
   PoisonedMatrix Mask(const std::vector<Document>& documents, std::uint64_t key, int threads = 1,
                       Layout layout = {}) {
-    std::vector<std::int64_t> sample;
-    std::vector<std::int32_t> begin = {0};
-    std::vector<std::int32_t> position;
+    SharedVector<std::int64_t> sample;
+    SharedVector<std::int32_t> begin = {0};
+    SharedVector<std::int32_t> position;
     for (const Document& document : documents) {
       sample.push_back(document.sample);
       for (std::int32_t i = 0; i < document.tokens; ++i) position.push_back(i);
@@ -41,13 +44,14 @@ class DropoutTest : public ::testing::TestWithParam<std::tuple<std::int64_t, DTy
     Matrix<double> ones(begin.back(), channels_);
     ones.values.assign(ones.values.size(), 3.0);
     PoisonedMatrix x(type_, ones, layout);
-    Dropout({.num_threads = threads}, {.x_TC = x.view(),
-                                       .out_TC = x.view(),
-                                       .sample = sample,
-                                       .document_begin = begin,
-                                       .position = position,
-                                       .key = key,
-                                       .rate = kRate});
+    Dropout(TestExec(threads), {.x_TC = x.view(),
+                                .out_TC = x.view(),
+                                .sample = sample,
+                                .document_begin = begin,
+                                .position = position,
+                                .key = key,
+                                .rate = kRate});
+    Synchronize();
     EXPECT_TRUE(x.PoisonIntact());
     return x;
   }

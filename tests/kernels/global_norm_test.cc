@@ -1,11 +1,10 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/global_norm.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "tests/testing/poison.h"
 
@@ -14,10 +13,16 @@ namespace {
 
 using testing::PoisonedMatrix;
 using testing::RandomMatrix;
+using testing::SharedVector;
+using testing::Synchronize;
+using testing::TestExec;
 
-std::vector<double> Partials(std::span<const float> x, int threads = 1) {
-  std::vector<double> partials((x.size() + 1023) / 1024, std::numeric_limits<double>::quiet_NaN());
-  TileSquareSums({.num_threads = threads}, {.x = x, .partials = partials});
+using Doubles = SharedVector<double>;
+
+Doubles Partials(std::span<const float> x, int threads = 1) {
+  Doubles partials((x.size() + 1023) / 1024, std::numeric_limits<double>::quiet_NaN());
+  TileSquareSums(TestExec(threads), {.x = x, .partials = partials});
+  Synchronize();
   return partials;
 }
 
@@ -28,7 +33,7 @@ class GlobalNormTest : public ::testing::TestWithParam<std::int64_t> {
 
 TEST_P(GlobalNormTest, EveryTileIsItsSumOfSquares) {
   const std::span<const float> x = x_.floats();
-  const std::vector<double> partials = Partials(x, 2);
+  const Doubles partials = Partials(x, 2);
   long double total = 0.0L;
   for (std::size_t tile = 0; tile < partials.size(); ++tile) {
     long double sum = 0.0L;
@@ -53,12 +58,14 @@ INSTANTIATE_TEST_SUITE_P(Sizes, GlobalNormTest,
 
 TEST(TileSquareSumsTest, ATileDoesNotDependOnWhereItLies) {
   PoisonedMatrix x(DType::kFloat32, RandomMatrix(1, 4096, 2));
-  const std::vector<double> all = Partials(x.floats());
-  EXPECT_EQ(Partials(x.floats().subspan(2048)), std::vector<double>(all.begin() + 2, all.end()));
+  const Doubles all = Partials(x.floats());
+  EXPECT_EQ(Partials(x.floats().subspan(2048)), Doubles(all.begin() + 2, all.end()));
+  PoisonedMatrix elsewhere(DType::kFloat32, x.values(), {0, 1});
+  EXPECT_EQ(Partials(elsewhere.floats()), all);
 }
 
 TEST(TileSquareSumsTest, FiniteValuesNeverOverflow) {
-  const std::vector<float> x(1024, std::numeric_limits<float>::max());
+  const SharedVector<float> x(1024, std::numeric_limits<float>::max());
   EXPECT_EQ(FirstNonFiniteTile(Partials(x)), -1);
 }
 
@@ -67,7 +74,7 @@ TEST(TileSquareSumsTest, FindsWhatIsNotFinite) {
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
         -std::numeric_limits<float>::infinity()}) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{1030}, std::size_t{2050}}) {
-      std::vector<float> x(2051, 1.0F);
+      SharedVector<float> x(2051, 1.0F);
       x[at] = bad;
       EXPECT_EQ(FirstNonFiniteTile(Partials(x)), static_cast<std::int64_t>(at / 1024));
       EXPECT_EQ(FirstNonFiniteElement(x), static_cast<std::int64_t>(at));

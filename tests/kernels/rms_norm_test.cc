@@ -1,4 +1,4 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/rms_norm.h"
 
 #include <gtest/gtest.h>
@@ -20,6 +20,10 @@ using testing::Layout;
 using testing::PoisonedMatrix;
 using testing::RandomMatrix;
 using testing::Rounded;
+using testing::Shared;
+using testing::SharedVector;
+using testing::Synchronize;
+using testing::TestExec;
 using testing::WithinTheRule;
 
 constexpr float kEpsilon = 1e-5F;
@@ -50,20 +54,21 @@ class RmsNormTest : public ::testing::TestWithParam<std::tuple<Shape, DType, DTy
     Forward f{PoisonedMatrix(residual_type_, shape_.rows, columns(), shape_.layout),
               PoisonedMatrix(type_, shape_.rows, columns(), shape_.layout),
               PoisonedMatrix(DType::kFloat32, shape_.rows, shape_.groups)};
-    RmsNormForward({.num_threads = threads}, {.x = x_.view(),
-                                              .residual_in = residual_.view(),
-                                              .residual_out = f.residual_out.view(),
-                                              .gain = gain_,
-                                              .y = f.y.view(),
-                                              .rstd = f.rstd.floats(),
-                                              .epsilon = kEpsilon});
+    RmsNormForward(TestExec(threads), {.x = x_.view(),
+                                       .residual_in = residual_.view(),
+                                       .residual_out = f.residual_out.view(),
+                                       .gain = shared_gain_,
+                                       .y = f.y.view(),
+                                       .rstd = f.rstd.floats(),
+                                       .epsilon = kEpsilon});
+    Synchronize();
     return f;
   }
   // x_ is the gradient of y, residual_ the input, d_residual_ the gradient of the other path.
   Backward RunBackward(int threads) {
     Backward b{PoisonedMatrix(residual_type_, shape_.rows, columns(), shape_.layout),
                PoisonedMatrix(DType::kFloat32, Matrix<double>(1, shape_.size))};
-    std::vector<float> rstd;
+    SharedVector<float> rstd;
     const Matrix<double> input = residual_.values();
     for (std::int64_t r = 0; r < shape_.rows; ++r) {
       for (std::int64_t g = 0; g < shape_.groups; ++g) {
@@ -72,14 +77,14 @@ class RmsNormTest : public ::testing::TestWithParam<std::tuple<Shape, DType, DTy
       }
     }
     testing::PoisonedWorkspace workspace(RmsNormBackwardWorkspaceBytes(shape_.rows, shape_.size));
-    RmsNormBackward({.num_threads = threads, .workspace = workspace.span()},
-                    {.d_y = x_.view(),
-                     .input = residual_.view(),
-                     .d_residual = d_residual_.view(),
-                     .gain = gain_,
-                     .rstd = rstd,
-                     .d_input = b.d_input.view(),
-                     .d_gain = b.d_gain.floats()});
+    RmsNormBackward(TestExec(threads, workspace.span()), {.d_y = x_.view(),
+                                                          .input = residual_.view(),
+                                                          .d_residual = d_residual_.view(),
+                                                          .gain = shared_gain_,
+                                                          .rstd = rstd,
+                                                          .d_input = b.d_input.view(),
+                                                          .d_gain = b.d_gain.floats()});
+    Synchronize();
     return b;
   }
 
@@ -91,6 +96,7 @@ class RmsNormTest : public ::testing::TestWithParam<std::tuple<Shape, DType, DTy
   PoisonedMatrix d_residual_{residual_type_, RandomMatrix(shape_.rows, columns(), 3),
                              shape_.layout};
   std::vector<float> gain_ = VectorAs<float>(RandomMatrix(1, shape_.size, 4).values);
+  SharedVector<float> shared_gain_ = Shared(gain_);
 };
 
 Matrix<double> Sum(const Matrix<double>& a, const Matrix<double>& b) {
@@ -154,7 +160,13 @@ INSTANTIATE_TEST_SUITE_P(
     Shapes, RmsNormTest,
     ::testing::Combine(::testing::Values(Shape{1, 1, 1, {}}, Shape{3, 7, 1, {5, 3}},
                                          Shape{65, 64, 3, {1, 1}}, Shape{130, 129, 1, {0, 7}},
-                                         Shape{0, 16, 2, {}}, Shape{300, 768, 1, {}}),
+                                         Shape{0, 16, 2, {}}, Shape{300, 768, 1, {}},
+                                         // Groups of a part of a warp, of a warp and of several,
+                                         // in whole packs and broken ones; the edges of a piece.
+                                         Shape{33, 128, 3, {8, 0}}, Shape{31, 32, 5, {}},
+                                         Shape{32, 256, 2, {4, 4}}, Shape{34, 1024, 1, {}},
+                                         Shape{3, 1023, 1, {1, 0}}, Shape{3, 1025, 1, {7, 0}},
+                                         Shape{33, 2048, 1, {}}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
@@ -182,9 +194,10 @@ TEST(RmsNormReferenceTest, BackwardIsTheDerivativeOfForward) {
 TEST(RmsNormTest, NormsHeadsInPlaceOnAStridedView) {
   PoisonedMatrix qkv(DType::kFloat32, RandomMatrix(9, 96, 5), {3, 1});
   const Matrix<double> before = qkv.values();
-  const std::vector<float> gain(16, 2.0F);
+  const SharedVector<float> gain(16, 2.0F);
   const TensorView k = qkv.view().ColumnRange(32, 32);
-  RmsNormForward({}, {.x = k, .gain = gain, .y = k, .epsilon = kEpsilon});
+  RmsNormForward(TestExec(), {.x = k, .gain = gain, .y = k, .epsilon = kEpsilon});
+  Synchronize();
   const Matrix<double> after = qkv.values();
   for (std::int64_t r = 0; r < 9; ++r) {
     for (std::int64_t c = 0; c < 96; ++c) {
@@ -201,10 +214,12 @@ TEST(RmsNormTest, NormsHeadsInPlaceOnAStridedView) {
 TEST(RmsNormTest, NormsAnFp32StreamIntoBf16) {
   PoisonedMatrix x(DType::kFloat32, RandomMatrix(5, 33, 6));
   PoisonedMatrix y(DType::kBFloat16, 5, 33);
-  const std::vector<float> gain(33, 1.0F);
-  RmsNormForward({}, {.x = x.view(), .gain = gain, .y = y.view(), .epsilon = kEpsilon});
+  const SharedVector<float> gain(33, 1.0F);
+  RmsNormForward(TestExec(), {.x = x.view(), .gain = gain, .y = y.view(), .epsilon = kEpsilon});
+  Synchronize();
   const auto exact = reference::RmsNorm<double>(x.values(), std::vector<double>(33, 1.0), kEpsilon);
-  const auto honest = reference::RmsNorm<float>(x.values().As<float>(), gain, kEpsilon);
+  const auto honest =
+      reference::RmsNorm<float>(x.values().As<float>(), std::vector<float>(33, 1.0F), kEpsilon);
   EXPECT_TRUE(WithinTheRule(y.values(), Rounded(honest, DType::kBFloat16), exact));
 }
 
@@ -212,29 +227,32 @@ TEST(RmsNormTest, ResidualAndGradientMayShareMemory) {
   PoisonedMatrix x(DType::kFloat32, RandomMatrix(4, 8, 7));
   PoisonedMatrix stream(DType::kFloat32, RandomMatrix(4, 8, 8));
   const Matrix<double> sum = Sum(stream.values(), x.values());
-  const std::vector<float> gain(8, 1.0F);
-  RmsNormForward({}, {.x = x.view(),
-                      .residual_in = stream.view(),
-                      .residual_out = stream.view(),
-                      .gain = gain,
-                      .y = x.view(),
-                      .epsilon = kEpsilon});
+  const SharedVector<float> gain(8, 1.0F);
+  RmsNormForward(TestExec(), {.x = x.view(),
+                              .residual_in = stream.view(),
+                              .residual_out = stream.view(),
+                              .gain = gain,
+                              .y = x.view(),
+                              .epsilon = kEpsilon});
+  Synchronize();
   EXPECT_EQ(stream.values().values, Rounded(sum.As<float>(), DType::kFloat32).values);
 }
 
 TEST(RmsNormTest, RowsOfZerosStayFinite) {
   PoisonedMatrix x(DType::kFloat32, Matrix<double>(3, 40));
   PoisonedMatrix y(DType::kFloat32, 3, 40);
-  const std::vector<float> gain(40, 1.0F);
-  RmsNormForward({}, {.x = x.view(), .gain = gain, .y = y.view(), .epsilon = kEpsilon});
+  const SharedVector<float> gain(40, 1.0F);
+  RmsNormForward(TestExec(), {.x = x.view(), .gain = gain, .y = y.view(), .epsilon = kEpsilon});
+  Synchronize();
   EXPECT_EQ(y.values().values, std::vector<double>(120, 0.0));
 }
 
 TEST(RmsNormTest, RefusesColumnsThatAreNoWholeNumberOfGroups) {
   PoisonedMatrix x(DType::kFloat32, 2, 10);
-  const std::vector<float> gain(3, 1.0F);
-  EXPECT_THROW(RmsNormForward({}, {.x = x.view(), .gain = gain, .y = x.view(), .epsilon = 1e-5F}),
-               InternalError);
+  const SharedVector<float> gain(3, 1.0F);
+  EXPECT_THROW(
+      RmsNormForward(TestExec(), {.x = x.view(), .gain = gain, .y = x.view(), .epsilon = 1e-5F}),
+      InternalError);
 }
 
 }  // namespace

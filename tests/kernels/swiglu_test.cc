@@ -1,4 +1,4 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/swiglu.h"
 
 #include <gtest/gtest.h>
@@ -19,6 +19,8 @@ using testing::Layout;
 using testing::PoisonedMatrix;
 using testing::RandomMatrix;
 using testing::Rounded;
+using testing::Synchronize;
+using testing::TestExec;
 using testing::WithinTheRule;
 
 struct Shape {
@@ -31,14 +33,16 @@ class SwigluTest : public ::testing::TestWithParam<std::tuple<Shape, DType>> {
  protected:
   PoisonedMatrix Forward(int threads) {
     PoisonedMatrix out(type_, shape_.rows, shape_.columns, shape_.layout);
-    SwigluForward({.num_threads = threads}, {.gate_up_T2F = gate_up_.view(), .out_TF = out.view()});
+    SwigluForward(TestExec(threads), {.gate_up_T2F = gate_up_.view(), .out_TF = out.view()});
+    Synchronize();
     return out;
   }
   PoisonedMatrix Backward(int threads) {
     PoisonedMatrix d_gate_up(type_, shape_.rows, 2 * shape_.columns, shape_.layout);
-    SwigluBackward({.num_threads = threads}, {.gate_up_T2F = gate_up_.view(),
-                                              .d_out_TF = d_out_.view(),
-                                              .d_gate_up_T2F = d_gate_up.view()});
+    SwigluBackward(TestExec(threads), {.gate_up_T2F = gate_up_.view(),
+                                       .d_out_TF = d_out_.view(),
+                                       .d_gate_up_T2F = d_gate_up.view()});
+    Synchronize();
     return d_gate_up;
   }
 
@@ -74,7 +78,10 @@ TEST_P(SwigluTest, TheNumberOfThreadsChangesNoBit) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, SwigluTest,
     ::testing::Combine(::testing::Values(Shape{1, 1, {}}, Shape{5, 7, {3, 1}}, Shape{0, 8, {}},
-                                         Shape{33, 131, {1, 5}}, Shape{200, 768, {}}),
+                                         Shape{33, 131, {1, 5}}, Shape{200, 768, {}},
+                                         // Whole packs at broken starts, broken ones at whole.
+                                         Shape{3, 1024, {16, 4}}, Shape{3, 1024, {1, 0}},
+                                         Shape{2, 1023, {1, 0}}, Shape{2, 1025, {7, 0}}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
 TEST(SwigluReferenceTest, BackwardIsTheDerivativeOfForward) {
@@ -97,7 +104,8 @@ TEST(SwigluTest, GatesFarOutSaturate) {
   gate_up.values = {-1e4, -300.0, 300.0, 1e4, 1.0, 1.0, 1.0, 1.0};
   PoisonedMatrix x(DType::kFloat32, gate_up);
   PoisonedMatrix out(DType::kFloat32, 1, 4);
-  SwigluForward({}, {.gate_up_T2F = x.view(), .out_TF = out.view()});
+  SwigluForward(TestExec(), {.gate_up_T2F = x.view(), .out_TF = out.view()});
+  Synchronize();
   const std::vector<double> expected = {0.0, 0.0, 300.0, 1e4};
   for (std::int64_t c = 0; c < 4; ++c)
     EXPECT_NEAR(out.values()(0, c), expected[static_cast<std::size_t>(c)], 1e-30);
@@ -106,7 +114,9 @@ TEST(SwigluTest, GatesFarOutSaturate) {
     m.values.assign(4, 1.0);
     return m;
   }());
-  SwigluBackward({}, {.gate_up_T2F = x.view(), .d_out_TF = ones.view(), .d_gate_up_T2F = x.view()});
+  SwigluBackward(TestExec(),
+                 {.gate_up_T2F = x.view(), .d_out_TF = ones.view(), .d_gate_up_T2F = x.view()});
+  Synchronize();
   const std::vector<double> d_expected = {0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 300.0, 1e4};
   for (std::int64_t c = 0; c < 8; ++c)
     EXPECT_NEAR(x.values()(0, c), d_expected[static_cast<std::size_t>(c)], 1e-30);

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize
+// ctest: labels=sanitize cuda
 #include "kernels/time_rope.h"
 
 #include <gtest/gtest.h>
@@ -19,6 +19,8 @@ using testing::Layout;
 using testing::PoisonedMatrix;
 using testing::RandomMatrix;
 using testing::Rounded;
+using testing::Synchronize;
+using testing::TestExec;
 using testing::WithinTheRule;
 
 constexpr long double kTurn = 2.0L * std::numbers::pi_v<long double>;
@@ -155,8 +157,8 @@ class TimeRopeTest : public ::testing::TestWithParam<std::tuple<Shape, DType>> {
     PoisonedMatrix sines(DType::kFloat32, sin_);
     const TimeRopeArgs args{
         .x_TNH = turned.view(), .cos_TP = cosines.view(), .sin_TP = sines.view()};
-    forward ? TimeRopeForward({.num_threads = threads}, args)
-            : TimeRopeBackward({.num_threads = threads}, args);
+    forward ? TimeRopeForward(TestExec(threads), args) : TimeRopeBackward(TestExec(threads), args);
+    Synchronize();
     return turned;
   }
   // Complex multiplication of the pairs (i, i + H/2).
@@ -212,7 +214,12 @@ TEST_P(TimeRopeTest, TheNumberOfThreadsChangesNoBit) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, TimeRopeTest,
     ::testing::Combine(::testing::Values(Shape{1, 1, 1, {}}, Shape{5, 3, 13, {7, 3}},
-                                         Shape{0, 2, 32, {}}, Shape{150, 12, 32, {768, 1}}),
+                                         Shape{0, 2, 32, {}}, Shape{150, 12, 32, {768, 1}},
+                                         // Heads that no power of two of threads fits, the sizes
+                                         // of heads in use, and the largest.
+                                         Shape{9, 5, 32, {8, 0}}, Shape{3, 9, 64, {}},
+                                         Shape{5, 2, 16, {0, 2}}, Shape{2, 1, 512, {}},
+                                         Shape{2, 2, 511, {}}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
 }  // namespace

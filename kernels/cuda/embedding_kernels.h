@@ -1,0 +1,41 @@
+// Token embedding, forward and backward (kernels/embedding.h).
+#pragma once
+
+#include "kernels/cuda/row_kernels.h"
+#include "kernels/layout/embedding_image.h"
+
+namespace sequela::cuda {
+
+template <typename T>
+struct EmbeddingForwardParams {
+  RowWork work;  // of out
+  const std::int32_t* token;
+  Rows<const T> table;
+  Rows<T> out;
+};
+SEQUELA_KERNEL sequela_embedding_forward_f32(EmbeddingForwardParams<float> p);
+SEQUELA_KERNEL sequela_embedding_forward_bf16(EmbeddingForwardParams<bf16> p);
+
+template <typename T>
+struct EmbeddingBackwardParams {
+  RowWork work;  // its rows are the pieces
+  const EmbeddingPiece* pieces;
+  const std::int32_t* position;
+  Rows<const T> d_out;
+  Rows<float> d_table;
+  Rows<float> partials;
+};
+SEQUELA_KERNEL sequela_embedding_backward_f32(EmbeddingBackwardParams<float> p);
+SEQUELA_KERNEL sequela_embedding_backward_bf16(EmbeddingBackwardParams<bf16> p);
+
+struct EmbeddingSplitParams {
+  const EmbeddingSplitToken* tokens;
+  Rows<const float> partials;  // without gaps
+  Rows<float> d_table;
+  std::uint32_t columns;
+  std::uint32_t tiles;  // of kPartialSumColumns columns
+};
+// Blocks: the tiles of the first token, then those of the next.
+SEQUELA_KERNEL sequela_embedding_split_tokens(EmbeddingSplitParams p);
+
+}  // namespace sequela::cuda
