@@ -1,6 +1,7 @@
 // ctest: labels=ptx
 #include "tests/ptx/lint.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -40,7 +41,9 @@ TEST_P(BuiltKernelsTest, KeepToTheRules) {
     ++files;
     std::ostringstream text;
     text << std::ifstream(entry.path()).rdbuf();
-    EXPECT_THAT(InWords(Lint(text.str(), local)), IsEmpty()) << entry.path();
+    const std::vector<std::string> findings = InWords(Lint(text.str(), local));
+    EXPECT_TRUE(findings.empty()) << entry.path() << "\n"
+                                  << fmt::format("{}", fmt::join(findings, "\n"));
   }
   EXPECT_GT(files, 0);
 }
