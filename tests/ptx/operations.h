@@ -1,0 +1,288 @@
+// Every operation that has kernels, once at a small layer's shape, for tests that look at the
+// kernels rather than at the results. A program that includes this runs on the interpreter alone.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/bias.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
+#include "kernels/elementwise.h"
+#include "kernels/embedding.h"
+#include "kernels/global_norm.h"
+#include "kernels/rms_norm.h"
+#include "kernels/swiglu.h"
+#include "kernels/time_rope.h"
+#include "tests/testing/planned_targets.h"
+#include "tests/testing/poison.h"
+
+namespace sequela::ptx {
+
+using testing::PoisonedMatrix;
+using testing::PoisonedWorkspace;
+using testing::RandomMatrix;
+using testing::Shared;
+using testing::SharedVector;
+using testing::TestExec;
+
+// Set before the first test, and read there.
+inline const bool kOnPtx = setenv("SEQUELA_TEST_BACKEND", "ptx", 1) == 0;
+
+using Bytes = std::vector<std::byte>;
+template <typename... Matrices>
+Bytes BytesOf(Matrices&... matrices) {
+  Bytes all;
+  const auto append = [&all](const Bytes& bytes) {
+    all.insert(all.end(), bytes.begin(), bytes.end());
+  };
+  (append(matrices.bytes()), ...);
+  return all;
+}
+
+// The shape of all operations: a small layer's, with documents around a tile's edge.
+inline constexpr std::int64_t kTokens = 194;
+inline constexpr std::int64_t kWidth = 256;
+inline constexpr std::int32_t kVocabulary = 300;
+inline constexpr AttentionShape kHeads = {
+    .num_query_heads = 4, .num_key_heads = 2, .head_size = 64};
+inline const std::vector<std::int32_t> kDocuments = {0, 1, 1, 66, 194};
+
+inline PoisonedMatrix Random(DType type, std::int64_t rows, std::int64_t columns) {
+  return {type, RandomMatrix(rows, columns, 1)};
+}
+inline PoisonedMatrix Ones(std::int64_t columns) {
+  reference::Matrix<double> ones(1, columns);
+  ones.values.assign(ones.values.size(), 1.0);
+  return {DType::kFloat32, ones};
+}
+
+inline Bytes Elementwise(DType type) {
+  PoisonedMatrix a = Random(type, kTokens, kWidth);
+  PoisonedMatrix b = Random(type, kTokens, kWidth);
+  PoisonedMatrix other(type == DType::kFloat32 ? DType::kBFloat16 : DType::kFloat32, kTokens,
+                       kWidth);
+  Cast(TestExec(), {.from = a.view(), .to = other.view()});
+  Add(TestExec(), {.a = a.view(), .b = b.view(), .out = a.view()});
+  Scale(TestExec(), {.x = a.view(), .factor = 0.5F});
+  FillZero(TestExec(), {.x = b.view()});
+  return BytesOf(a, b, other);
+}
+
+inline Bytes RmsNorm(DType type) {
+  PoisonedMatrix x = Random(type, kTokens, kWidth);
+  PoisonedMatrix residual = Random(DType::kFloat32, kTokens, kWidth);
+  PoisonedMatrix sum(DType::kFloat32, kTokens, kWidth);
+  PoisonedMatrix y(type, kTokens, kWidth);
+  PoisonedMatrix rstd(DType::kFloat32, 1, kTokens);
+  PoisonedMatrix gain = Ones(kWidth);
+  PoisonedMatrix d_gain = Ones(kWidth);
+  RmsNormForward(TestExec(), {.x = x.view(),
+                              .residual_in = residual.view(),
+                              .residual_out = sum.view(),
+                              .gain = gain.floats(),
+                              .y = y.view(),
+                              .rstd = rstd.floats(),
+                              .epsilon = 1e-5F});
+  PoisonedWorkspace workspace(RmsNormBackwardWorkspaceBytes(kTokens, kWidth));
+  RmsNormBackward(TestExec(1, workspace.span()), {.d_y = x.view(),
+                                                  .input = sum.view(),
+                                                  .d_residual = residual.view(),
+                                                  .gain = gain.floats(),
+                                                  .rstd = rstd.floats(),
+                                                  .d_input = residual.view(),
+                                                  .d_gain = d_gain.floats()});
+  return BytesOf(sum, y, rstd, residual, d_gain);
+}
+
+inline Bytes Swiglu(DType type) {
+  PoisonedMatrix gate_up = Random(type, kTokens, 2 * kWidth);
+  PoisonedMatrix out(type, kTokens, kWidth);
+  SwigluForward(TestExec(), {.gate_up_T2F = gate_up.view(), .out_TF = out.view()});
+  PoisonedMatrix d_gate_up(type, kTokens, 2 * kWidth);
+  SwigluBackward(
+      TestExec(),
+      {.gate_up_T2F = gate_up.view(), .d_out_TF = out.view(), .d_gate_up_T2F = d_gate_up.view()});
+  return BytesOf(out, d_gate_up);
+}
+
+inline Bytes Bias(DType type) {
+  PoisonedMatrix x = Random(type, kTokens, kWidth);
+  PoisonedMatrix bias = Ones(kWidth);
+  BiasForward(TestExec(), {.x_TD = x.view(), .bias = bias.floats()});
+  PoisonedWorkspace workspace(BiasBackwardWorkspaceBytes(kTokens, kWidth));
+  BiasBackward(TestExec(1, workspace.span()), {.d_x_TD = x.view(), .d_bias = bias.floats()});
+  return BytesOf(x, bias);
+}
+
+inline std::vector<std::int32_t> Tokens() {  // the small ones often, as a vocabulary's
+  std::vector<std::int32_t> tokens;
+  PhiloxStream random(1, HashName("tokens"), 0);
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    const double u = random.NextUniform();
+    tokens.push_back(static_cast<std::int32_t>(u * u * u * kVocabulary));
+  }
+  return tokens;
+}
+
+inline Bytes Embedding(DType type) {
+  const SharedVector<std::int32_t> tokens = Shared(Tokens());
+  PoisonedMatrix table = Random(type, kVocabulary, kWidth);
+  PoisonedMatrix out(type, kTokens, kWidth);
+  EmbeddingForward(TestExec(), {.token = tokens, .table_VD = table.view(), .out_TD = out.view()});
+  EmbeddingPlan plan;
+  plan.Build(Tokens(), kVocabulary);
+  SharedVector<std::byte> image(static_cast<std::size_t>(plan.ImageBytes()));
+  plan.WriteImage(image);
+  PoisonedWorkspace workspace(EmbeddingBackwardWorkspaceBytes(kTokens, kWidth));
+  PoisonedMatrix d_table = Random(DType::kFloat32, kVocabulary, kWidth);
+  EmbeddingBackward(TestExec(1, workspace.span()), {.plan = &plan,
+                                                    .d_out_TD = out.view(),
+                                                    .d_table_VD = d_table.view(),
+                                                    .plan_image = image.data()});
+  return BytesOf(out, d_table);
+}
+
+inline SharedVector<std::int32_t> Positions() {
+  SharedVector<std::int32_t> position;
+  for (std::size_t d = 0; d + 1 < kDocuments.size(); ++d) {
+    for (std::int32_t i = 0; i < kDocuments[d + 1] - kDocuments[d]; ++i) position.push_back(i);
+  }
+  return position;
+}
+
+inline Bytes Dropout(DType type) {
+  PoisonedMatrix x = Random(type, kTokens, kWidth);
+  const SharedVector<std::int64_t> sample = {5, 6, 7, 8};
+  const SharedVector<std::int32_t> begin = Shared(kDocuments);
+  const SharedVector<std::int32_t> position = Positions();
+  sequela::Dropout(TestExec(), {.x_TC = x.view(),
+                                .out_TC = x.view(),
+                                .sample = sample,
+                                .document_begin = begin,
+                                .position = position,
+                                .key = 3,
+                                .rate = 0.1});
+  return BytesOf(x);
+}
+
+inline Bytes TimeRope(DType type) {
+  PoisonedMatrix x = Random(type, kTokens, kWidth);
+  PoisonedMatrix angles = Random(DType::kFloat32, kTokens, kHeads.head_size / 2);
+  TimeRopeForward(TestExec(),
+                  {.x_TNH = x.view(), .cos_TP = angles.view(), .sin_TP = angles.view()});
+  TimeRopeBackward(TestExec(),
+                   {.x_TNH = x.view(), .cos_TP = angles.view(), .sin_TP = angles.view()});
+  return BytesOf(x);
+}
+
+inline Bytes Optimizer(DType) {
+  constexpr std::int64_t kParameters = 10 * kNormTile + 77;
+  PoisonedMatrix master = Ones(kParameters);
+  PoisonedMatrix m = Ones(kParameters);
+  PoisonedMatrix v = Ones(kParameters);
+  PoisonedMatrix gradient = Ones(kParameters);
+  SharedVector<bf16> weights(kParameters);
+  SharedVector<double> partials(kParameters / kNormTile + 1);
+  TileSquareSums(TestExec(), {.x = gradient.floats(), .partials = partials});
+  Adamw(TestExec(), {.master = master.floats(),
+                     .m = m.floats(),
+                     .v = v.floats(),
+                     .gradient = gradient.floats(),
+                     .weights = weights,
+                     .learning_rate = 1e-3,
+                     .beta1 = 0.9,
+                     .beta2 = 0.95,
+                     .epsilon = 1e-8,
+                     .weight_decay = 0.1,
+                     .gradient_scale = 1,
+                     .bias_correction1 = 0.1,
+                     .bias_correction2 = 0.05});
+  return BytesOf(master, m, v);
+}
+
+inline Bytes Attention(DType type) {
+  const AttentionPlan plan = AttentionPlan::Causal(kDocuments);
+  SharedVector<std::byte> image(static_cast<std::size_t>(plan.ImageBytes()));
+  plan.WriteImage(image);
+  const std::int64_t queries = kHeads.num_query_heads * kHeads.head_size;
+  const std::int64_t keys = kHeads.num_key_heads * kHeads.head_size;
+  PoisonedMatrix q = Random(type, kTokens, queries);
+  PoisonedMatrix k = Random(type, kTokens, keys);
+  PoisonedMatrix v = Random(type, kTokens, keys);
+  PoisonedMatrix out(type, kTokens, queries);
+  PoisonedMatrix lse(DType::kFloat32, kTokens, kHeads.num_query_heads);
+  PoisonedMatrix dq(type, kTokens, queries);
+  PoisonedMatrix dk(type, kTokens, keys);
+  PoisonedMatrix dv(type, kTokens, keys);
+  Exec exec = TestExec();
+  PoisonedWorkspace workspace(
+      std::max(AttentionForwardWorkspaceBytes(exec, kHeads),
+               AttentionBackwardWorkspaceBytes(exec, kHeads, kTokens, plan.longest_document())));
+  exec.workspace = workspace.span();
+  AttentionForward(exec, {.q_TNH = q.view(),
+                          .k_TGH = k.view(),
+                          .v_TGH = v.view(),
+                          .out_TNH = out.view(),
+                          .lse_TN = lse.view(),
+                          .plan = &plan,
+                          .plan_image = image.data(),
+                          .shape = kHeads,
+                          .softmax_scale = 0.125F,
+                          .dropout = {}});
+  AttentionBackward(exec, {.q_TNH = q.view(),
+                           .k_TGH = k.view(),
+                           .v_TGH = v.view(),
+                           .out_TNH = out.view(),
+                           .lse_TN = lse.view(),
+                           .dout_TNH = q.view(),
+                           .dq_TNH = dq.view(),
+                           .dk_TGH = dk.view(),
+                           .dv_TGH = dv.view(),
+                           .plan = &plan,
+                           .plan_image = image.data(),
+                           .shape = kHeads,
+                           .softmax_scale = 0.125F,
+                           .dropout = {}});
+  return BytesOf(out, lse, dq, dk, dv);
+}
+
+inline Bytes CrossEntropyOf(DType type) {
+  const testing::PlannedTargets targets(Tokens(), kVocabulary);
+  PoisonedMatrix hidden = Random(type, kTokens, kWidth);
+  PoisonedMatrix weight = Random(type, kVocabulary, kWidth);
+  PoisonedMatrix nll(DType::kFloat32, 1, kTokens);
+  PoisonedMatrix d_hidden(type, kTokens, kWidth);
+  PoisonedMatrix d_weight = Random(DType::kFloat32, kVocabulary, kWidth);
+  Exec exec = TestExec();
+  PoisonedWorkspace workspace(CrossEntropyWorkspaceBytes(exec, kVocabulary, kWidth, type));
+  exec.workspace = workspace.span();
+  CrossEntropy(exec, {.hidden_TD = hidden.view(),
+                      .weight_VD = weight.view(),
+                      .target = targets.target,
+                      .loss_weight = {},
+                      .nll = nll.floats(),
+                      .dhidden_TD = d_hidden.view(),
+                      .dweight_VD = d_weight.view(),
+                      .plan = &targets.plan,
+                      .plan_image = targets.image.data()});
+  return BytesOf(nll, d_hidden, d_weight);
+}
+
+struct Operation {
+  const char* name;
+  Bytes (*run)(DType type);  // what it wrote, surroundings included
+};
+inline constexpr Operation kOperations[] = {
+    {"elementwise", Elementwise}, {"rms_norm", RmsNorm},
+    {"swiglu", Swiglu},           {"bias", Bias},
+    {"embedding", Embedding},     {"dropout", Dropout},
+    {"time_rope", TimeRope},      {"optimizer", Optimizer},
+    {"attention", Attention},     {"cross_entropy", CrossEntropyOf}};
+
+}  // namespace sequela::ptx
