@@ -2,6 +2,7 @@
 # (OFF). The program that comes of it starts without a driver: libcuda is never linked.
 set(SEQUELA_WITH_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc is found), ON or OFF")
 set(sequela_cuda OFF)
+set(sequela_nccl OFF)
 if(SEQUELA_WITH_CUDA STREQUAL "OFF" OR SEQUELA_SANITIZE)
   return()
 endif()
@@ -25,6 +26,19 @@ set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
 set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
 find_package(CUDAToolkit REQUIRED)
+
+# Several GPUs in a job take NCCL, 2.27 or newer, and MPI to find each other. Without them the build
+# has one GPU a job, and says so where more are asked for.
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT}/lib)
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY AND SEQUELA_WITH_MPI)
+  set(sequela_nccl ON)
+  add_library(sequela_nccl INTERFACE)
+  target_link_libraries(sequela_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart_static)
+  target_include_directories(sequela_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
+else()
+  message(STATUS "No NCCL (nccl.h, libnccl) or no MPI: one GPU for each job")
+endif()
 
 # No fusing of products and sums that the source does not ask for (fmaf): what the interpreter of
 # tests/ptx computes is then what a GPU computes, bit for bit.

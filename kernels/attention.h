@@ -6,6 +6,10 @@
 // its own rows alone, bit for bit, wherever it lies in the batch; threads do not change them
 // either. Formula of the backward pass and of the online softmax: Dao, "FlashAttention-2" (2023).
 //
+// CUDA: bf16 heads of 64 and 128 run on tensor cores, which multiply probabilities and score
+// gradients as bf16, where no dropout is asked for and every row of every view but lse begins at a
+// multiple of 16 bytes. Everything else runs on plain kernels in fp32, several times slower.
+//
 // Shapes: T tokens, N query heads, G key heads, H head size; q_TNH is a view [T, N * H]. All of q,
 // k, v (and dq, dk, dv) may be column ranges of one buffer [T, (N + 2 G) * H].
 #pragma once

@@ -52,7 +52,7 @@ AttentionImageLayout AttentionPlan::image_layout() const {
   AttentionImageLayout layout{.num_tokens = num_tokens(), .num_documents = num_documents()};
   for (std::size_t document = 0; document + 1 < document_begin_.size(); ++document) {
     const std::int64_t rows = document_begin_[document + 1] - document_begin_[document];
-    layout.num_forward_tiles += CeilDiv(rows, kAttentionForwardTiles.owned);
+    layout.num_forward_tiles += CeilDiv(rows, kAttentionForwardRows);
     layout.num_query_tiles += CeilDiv(rows, kAttentionQueryGradientTiles.owned);
     layout.num_key_tiles += CeilDiv(rows, kAttentionKeyGradientTiles.owned);
   }
@@ -64,7 +64,7 @@ std::int64_t AttentionPlan::ImageBytesBound(std::int64_t max_tokens, std::int64_
   const auto tiles = [&](int owned) { return max_tokens / owned + max_documents; };
   return PlaceParts({.num_tokens = max_tokens,
                      .num_documents = max_documents,
-                     .num_forward_tiles = tiles(kAttentionForwardTiles.owned),
+                     .num_forward_tiles = tiles(kAttentionForwardRows),
                      .num_query_tiles = tiles(kAttentionQueryGradientTiles.owned),
                      .num_key_tiles = tiles(kAttentionKeyGradientTiles.owned)})
       .bytes;
@@ -79,7 +79,7 @@ void AttentionPlan::WriteImage(std::span<std::byte> image) const {
   CopyPart(image, layout.kv_end, kv_end_);
   CopyPart(image, layout.document_begin, document_begin_);
   CopyPart(image, layout.document_id, document_ids_);
-  CopyPart(image, layout.forward_tiles, RowTiles(kAttentionForwardTiles.owned));
+  CopyPart(image, layout.forward_tiles, RowTiles(kAttentionForwardRows));
   CopyPart(image, layout.query_tiles, RowTiles(kAttentionQueryGradientTiles.owned));
   CopyPart(image, layout.key_tiles, KeyTiles());
 }

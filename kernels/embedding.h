@@ -70,10 +70,10 @@ class EmbeddingPlan {
 
 struct EmbeddingBackwardArgs {
   const EmbeddingPlan* plan;  // of the same tokens
-  ConstTensorView d_out_TD;   // fp32 or bf16; read
-  TensorView d_table_VD;      // fp32; the batch's gradient is added, rows without a token untouched
   // CUDA: the plan's image in device memory, at a multiple of 16 bytes; unused on the CPU.
   const std::byte* plan_image = nullptr;
+  ConstTensorView d_out_TD;  // fp32 or bf16; read
+  TensorView d_table_VD;     // fp32; the batch's gradient is added, rows without a token untouched
 };
 // Bytes of exec.workspace that a backward of at most `max_tokens` tokens needs.
 std::int64_t EmbeddingBackwardWorkspaceBytes(std::int64_t max_tokens, std::int64_t channels);

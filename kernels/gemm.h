@@ -6,6 +6,9 @@
 // The result is a function of the shapes and the numbers alone: the work is cut into tiles by
 // shape, sums over tokens at fixed places, so that any number of threads gives the same bits. A row
 // of C never depends on another row of op(A).
+// On CUDA cuBLASLt multiplies; its algorithm follows from the shapes, the strides and the alignment
+// of the addresses up to 16 bytes, so that the same call gives the same bits on the same kind of
+// device, whatever ran before, but a row's bits may differ between two numbers of rows.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +35,8 @@ struct GemmArgs {
 void Gemm(const Exec& exec, const GemmArgs& args);
 
 // Workspace that Gemm wants for these shapes with this many threads. Never falls when M, N or K
-// grow in an operand that counts tokens, so that planning with the largest batch suffices.
+// grow in an operand that counts tokens, so that planning with the largest batch suffices. On CUDA
+// 32 MiB for every shape.
 std::int64_t GemmWorkspaceBytes(const Exec& exec, const GemmArgs& args);
 
 // Builds what Gemm would otherwise build at its first call with such shapes (about a millisecond).

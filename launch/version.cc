@@ -30,14 +30,14 @@ std::string VersionText() {
       "sequela    {}, commit {}\n"
       "compiler   {}\n"
       "backends   cpu ({})\n"
-      "libraries  {}, {}, {}, {}",
-      SEQUELA_VERSION, BuildCommit(), __VERSION__, VectorText(), MpiLibrary(), Hdf5Library(),
-      ArrowText(), MatrixLibrary());
+      "libraries  {}, {}, {}, {}, {}",
+      SEQUELA_VERSION, BuildCommit(), __VERSION__, VectorText(), MpiLibrary(), NcclLibrary(),
+      Hdf5Library(), ArrowText(), MatrixLibrary());
 }
 
 std::string BuildLine() {
-  return fmt::format("build {}, compiler {}, {}, {}, {}, {}", BuildCommit(), __VERSION__,
-                     MpiLibrary(), Hdf5Library(), ArrowText(), MatrixLibrary());
+  return fmt::format("build {}, compiler {}, {}, {}, {}, {}, {}", BuildCommit(), __VERSION__,
+                     MpiLibrary(), NcclLibrary(), Hdf5Library(), ArrowText(), MatrixLibrary());
 }
 
 std::string MachineLine() { return fmt::format("processor {}", VectorText()); }

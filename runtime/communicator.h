@@ -1,22 +1,29 @@
-// Collectives among a group of ranks. Implementations: SelfCommunicator (one process, no MPI) and
-// mpi/mpi_communicator.h (CPU buffers over MPI); NCCL will be a third.
+// Collectives among a group of ranks. Implementations: SelfCommunicator (one process, no MPI),
+// mpi/mpi_communicator.h (CPU buffers over MPI) and nccl/nccl_communicator.h (tensors on GPUs).
 //
 // Rules for the caller
 //   1. All ranks start the same operations in the same order with the same sizes.
 //   2. One thread at a time: the training thread.
 //   3. A buffer given to a Start... call belongs to the operation until Wait returns or Done is
-//   true.
+//   true. What was enqueued on the compute stream before Start may still be writing it.
 //   4. Nonblocking operations move only inside Poll, Wait and the blocking calls: Poll between the
-//      operations of a block (about every millisecond of arithmetic).
+//      operations of a block (about every millisecond of arithmetic). Over NCCL those that were
+//      launched move by themselves.
+//   5. Nonblocking sums and gathers take memory of the device that the communicator was made for;
+//      everything else takes memory of the host.
 //
 // Promises
-//   - Sums are formed element by element in the order of ranks, ((r0 + r1) + r2) + ..., whatever
-//   the
-//     timing, the operation (all-reduce or reduce-scatter) and the cutting into buckets: the same
-//     ranks give the same bits, and all ranks hold the same bits.
-//   - A wait longer than the deadline throws MachineError that names rank, host, operation, step,
-//   the
-//     ranks waited for and, where they share this machine, what they were last doing.
+//   - All ranks hold the same bits.
+//   - Over MPI, sums are formed element by element in the order of ranks, ((r0 + r1) + r2) + ...,
+//     whatever the timing, the operation (all-reduce or reduce-scatter) and the cutting into
+//     buckets: the same ranks give the same bits.
+//   - Over NCCL, sums are formed in the order of a ring that NCCL lays through the machines' links,
+//     and that depends on an element's place in its bucket: the same ranks on machines with the
+//     same links, with the same operations and buckets, give the same bits at each repeat. The
+//     ring is our default; who sets NCCL_ALGO himself may lose that (NVLS adds up in the switch).
+//   - A wait longer than the deadline throws MachineError that names operation, step, the ranks
+//     waited for (NCCL does not tell: all others) and, where they share this machine, what they
+//     were last doing. launch/main.cc names this rank and its host.
 //   - Counts are 64-bit; transfers are cut where a library's counts are int.
 #pragma once
 
@@ -76,8 +83,8 @@ class Communicator {
   // Returns when the operation is finished. Throws MachineError past the deadline.
   virtual void Wait(CommRequest request) = 0;
 
-  // A second communicator of the same ranks whose operations never mix with this one's. Collective.
-  // `name` appears in messages.
+  // A second communicator of the same ranks whose operations never mix with this one's, for memory
+  // of the host. Collective. `name` appears in messages.
   virtual std::unique_ptr<Communicator> Duplicate(std::string name) = 0;
 
   // Seconds that a wait may last (default 60).

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/exec.h"
 #include "runtime/communicator.h"
 
 namespace sequela {
@@ -34,8 +35,15 @@ class World {
   // "rank 2 on node7" for messages; "" in a world of one.
   std::string Name() const;
 
-  // The communicator of all ranks for training collectives; lives as long as the World.
+  // The communicator of all ranks, for memory of the host; lives as long as the World.
   Communicator& communicator() { return *communicator_; }
+
+  // A communicator of all ranks for tensors of this backend, whose compute stream is given: on the
+  // GPU of index local_rank() over NCCL where there are several ranks. Collective. Throws
+  // InputError where this build has no NCCL for them, MachineError on all ranks where one of them
+  // is not well. To be destroyed before Finalize.
+  virtual std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend,
+                                                               void* compute_stream) = 0;
 
   // Ends the whole job at once with this exit code, without MPI_Finalize: the other ranks may hang
   // in a collective. From any thread. A failing rank other than 0 first waits about a second for

@@ -67,6 +67,7 @@ struct TrainingRun::Impl {
   std::vector<std::int64_t> planned_peaks;  // bytes by rank
 
   FileWatchdog watchdog;
+  std::unique_ptr<Communicator> tensor_communicator;  // of a GPU's memory
   std::unique_ptr<TrainState> state;
   std::unique_ptr<EvaluationWindows> tuning;
   std::unique_ptr<CheckpointWriter> writer;
@@ -110,7 +111,13 @@ void TrainingRun::Begin() {
 }
 
 void TrainingRun::Impl::MakeWeights() {
-  state = std::make_unique<TrainState>(setup.config, setup.state_options, setup.communicator,
+  Communicator* communicator = &setup.communicator;
+  if (!setup.device->is_host()) {
+    tensor_communicator = setup.world.MakeTensorCommunicator(setup.device->backend(),
+                                                             setup.device->compute_stream());
+    communicator = tensor_communicator.get();
+  }
+  state = std::make_unique<TrainState>(setup.config, setup.state_options, *communicator,
                                        *setup.device);
   if (setup.checkpoint) {
     RestoreCheckpoint(*setup.checkpoint, state->optimizer());

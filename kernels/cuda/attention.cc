@@ -42,13 +42,6 @@ AttentionInputs<T> InputsOf(const Args& args) {
           .head_size = narrow<std::int32_t>(args.shape.head_size)};
 }
 
-LaunchShape PlainShape(std::int64_t blocks, std::int64_t head_size, int owned_matrices) {
-  return {.blocks = blocks,
-          .threads = AttentionPlainTiles::kThreads,
-          .shared_bytes =
-              AttentionPlainTiles::SharedBytes(static_cast<int>(head_size), owned_matrices)};
-}
-
 template <typename T>
 AttentionForwardParams<T> ForwardParams(const AttentionForwardArgs& args) {
   return {
@@ -70,24 +63,54 @@ AttentionBackwardParams<T> BackwardParams(const AttentionBackwardArgs& args,
           .lse_factor = lse_factor};
 }
 
-template <typename T>
-void LaunchPlainBackward(const Exec& exec, const AttentionBackwardArgs& args,
-                         const AttentionBackwardParams<T>& params, const KernelName& dq,
-                         const KernelName& dkv) {
-  const AttentionShape& shape = args.shape;
-  const AttentionImageLayout layout = args.plan->image_layout();
-  Launch(exec, dq, PlainShape(layout.num_query_tiles * shape.num_query_heads, shape.head_size, 2),
-         params);
-  Launch(exec, dkv, PlainShape(layout.num_key_tiles * shape.num_key_heads, shape.head_size, 2),
-         params);
+// One block per (tile, head); what the two families launch.
+struct Grid {
+  std::int64_t tiles;
+  std::int64_t heads;
+};
+
+LaunchShape PlainShape(const Grid& grid, std::int64_t head_size, int owned_matrices) {
+  return {.blocks = grid.tiles * grid.heads,
+          .threads = AttentionPlainTiles::kThreads,
+          .shared_bytes =
+              AttentionPlainTiles::SharedBytes(static_cast<int>(head_size), owned_matrices)};
 }
 
+LaunchShape TensorShape(const Grid& grid, const AttentionKernelTiles& tiles,
+                        std::int64_t head_size) {
+  return {.blocks = grid.tiles * grid.heads,
+          .threads = tiles.threads(),
+          .shared_bytes = tiles.shared_bytes(static_cast<int>(head_size))};
+}
+
+struct BackwardKernels {
+  KernelName terms, dq, dkv;
+};
+
+// Terms first, then dQ and dK/dV, which read them.
 template <typename T>
-void LaunchTerms(const Exec& exec, const KernelName& kernel,
-                 const AttentionBackwardParams<T>& params) {
-  const std::int64_t pairs = params.num_tokens * params.in.num_query_heads;
-  Launch(exec, kernel,
-         {.blocks = CeilDiv(pairs, kAttentionTermsThreads), .threads = kAttentionTermsThreads},
+void LaunchBackward(const Exec& exec, const AttentionBackwardArgs& args, bool tensor_cores,
+                    const BackwardKernels& kernels) {
+  const AttentionShape& shape = args.shape;
+  const AttentionImageLayout layout = args.plan->image_layout();
+  const Grid dq{layout.num_query_tiles, shape.num_query_heads};
+  const Grid dkv{layout.num_key_tiles, shape.num_key_heads};
+  const auto params =
+      BackwardParams<T>(args, reinterpret_cast<AttentionRowTerms*>(exec.workspace.data()),
+                        tensor_cores ? kLog2E : 1.0F);
+  const std::int64_t terms_threads =
+      args.q_TNH.rows * shape.num_query_heads * (tensor_cores ? kAttentionTermsLanes : 1);
+  Launch(
+      exec, kernels.terms,
+      {.blocks = CeilDiv(terms_threads, kAttentionTermsThreads), .threads = kAttentionTermsThreads},
+      params);
+  Launch(exec, kernels.dq,
+         tensor_cores ? TensorShape(dq, kAttentionQueryGradientTiles, shape.head_size)
+                      : PlainShape(dq, shape.head_size, 2),
+         params);
+  Launch(exec, kernels.dkv,
+         tensor_cores ? TensorShape(dkv, kAttentionKeyGradientTiles, shape.head_size)
+                      : PlainShape(dkv, shape.head_size, 2),
          params);
 }
 
@@ -101,15 +124,22 @@ bool AttentionUsesTensorCores(const AttentionBackwardArgs& args) {
 }
 
 void AttentionForward(const Exec& exec, const AttentionForwardArgs& args) {
-  const LaunchShape plain =
-      PlainShape(args.plan->image_layout().num_query_tiles * args.shape.num_query_heads,
-                 args.shape.head_size, 1);
-  if (args.q_TNH.dtype == DType::kFloat32) {
-    Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_f32), plain,
-           ForwardParams<float>(args));
-  } else {
+  const AttentionImageLayout layout = args.plan->image_layout();
+  const std::int64_t heads = args.shape.num_query_heads, size = args.shape.head_size;
+  const LaunchShape plain = PlainShape({layout.num_query_tiles, heads}, size, 1);
+  if (AttentionUsesTensorCores(args)) {
+    Launch(exec,
+           size == 64 ? CUDA_KERNEL(sequela_attention_forward_64)
+                      : CUDA_KERNEL(sequela_attention_forward_128),
+           TensorShape({layout.num_forward_tiles, heads},
+                       AttentionForwardTiles(static_cast<int>(size)), size),
+           ForwardParams<bf16>(args));
+  } else if (args.q_TNH.dtype == DType::kBFloat16) {
     Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_bf16), plain,
            ForwardParams<bf16>(args));
+  } else {
+    Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_f32), plain,
+           ForwardParams<float>(args));
   }
 }
 
@@ -119,17 +149,23 @@ void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args) {
   const std::int64_t wanted = AttentionBackwardWorkspaceBytes(exec, args.shape, args.q_TNH.rows);
   SEQUELA_CHECK(std::ssize(exec.workspace) >= wanted, "workspace of {} bytes, wanted {}",
                 exec.workspace.size(), wanted);
-  auto* terms = reinterpret_cast<AttentionRowTerms*>(exec.workspace.data());
-  if (args.q_TNH.dtype == DType::kFloat32) {
-    const auto params = BackwardParams<float>(args, terms, 1.0F);
-    LaunchTerms(exec, CUDA_KERNEL(sequela_attention_terms_f32), params);
-    LaunchPlainBackward(exec, args, params, CUDA_KERNEL(sequela_attention_plain_dq_f32),
-                        CUDA_KERNEL(sequela_attention_plain_dkv_f32));
+  if (AttentionUsesTensorCores(args)) {
+    const bool is_64 = args.shape.head_size == 64;
+    LaunchBackward<bf16>(
+        exec, args, true,
+        {CUDA_KERNEL(sequela_attention_terms_aligned),
+         is_64 ? CUDA_KERNEL(sequela_attention_dq_64) : CUDA_KERNEL(sequela_attention_dq_128),
+         is_64 ? CUDA_KERNEL(sequela_attention_dkv_64) : CUDA_KERNEL(sequela_attention_dkv_128)});
+  } else if (args.q_TNH.dtype == DType::kBFloat16) {
+    LaunchBackward<bf16>(
+        exec, args, false,
+        {CUDA_KERNEL(sequela_attention_terms_bf16), CUDA_KERNEL(sequela_attention_plain_dq_bf16),
+         CUDA_KERNEL(sequela_attention_plain_dkv_bf16)});
   } else {
-    const auto params = BackwardParams<bf16>(args, terms, 1.0F);
-    LaunchTerms(exec, CUDA_KERNEL(sequela_attention_terms_bf16), params);
-    LaunchPlainBackward(exec, args, params, CUDA_KERNEL(sequela_attention_plain_dq_bf16),
-                        CUDA_KERNEL(sequela_attention_plain_dkv_bf16));
+    LaunchBackward<float>(
+        exec, args, false,
+        {CUDA_KERNEL(sequela_attention_terms_f32), CUDA_KERNEL(sequela_attention_plain_dq_f32),
+         CUDA_KERNEL(sequela_attention_plain_dkv_f32)});
   }
 }
 

@@ -5,10 +5,7 @@
 
 namespace sequela::cuda {
 
-// Two families of kernels compute the same operation:
-//   tensor cores  bf16, head size 64 or 128, no dropout, every row of every view but lse at a
-//                 multiple of 16 bytes
-//   plain         everything else: several times slower
+// Whether the tensor-core kernels run, by the rule in kernels/attention.h, or the plain ones.
 bool AttentionUsesTensorCores(const AttentionForwardArgs& args);
 bool AttentionUsesTensorCores(const AttentionBackwardArgs& args);
 

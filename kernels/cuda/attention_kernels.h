@@ -50,10 +50,13 @@ struct AttentionBackwardParams {
   float lse_factor;  // of AttentionRowTerms::lse: 1, or log2(e) for kernels that use 2^x
 };
 
-// Terms of all rows, one (row, head) a thread.
+// Terms of all rows, one (row, head) a thread; `aligned` is for what the tensor-core kernels know,
+// and gives it kAttentionTermsLanes threads.
 inline constexpr int kAttentionTermsThreads = 128;
+inline constexpr int kAttentionTermsLanes = 8;
 SEQUELA_KERNEL sequela_attention_terms_f32(AttentionBackwardParams<float> p);
 SEQUELA_KERNEL sequela_attention_terms_bf16(AttentionBackwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_terms_aligned(AttentionBackwardParams<bf16> p);
 
 // Any head size that is a multiple of 8 up to 256; AttentionPlainTiles. Forward and dQ take
 // query_tiles and query heads, dK/dV key_tiles and key heads.

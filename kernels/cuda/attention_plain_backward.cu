@@ -8,24 +8,6 @@
 namespace sequela::cuda {
 namespace plain {
 
-// delta is summed in the order in which Dots sums: where a row puts all its weight on one key, out
-// is that key's value and dP - delta is exactly 0.
-template <typename T>
-__device__ void Terms(const AttentionBackwardParams<T>& p) {
-  const std::int64_t i =
-      static_cast<std::int64_t>(blockIdx.x) * kAttentionTermsThreads + threadIdx.x;
-  const std::int64_t row = i / p.in.num_query_heads, head = i % p.in.num_query_heads;
-  if (row >= p.num_tokens) return;
-  const T* out = p.out.Row(row) + head * p.in.head_size;
-  const T* dout = p.dout.Row(row) + head * p.in.head_size;
-  float delta = 0.0F;
-  for (int c = 0; c < p.in.head_size; ++c) {
-    delta = fmaf(LoadFloat(dout + c), LoadFloat(out + c), delta);
-  }
-  const float lse = p.lse.Row(row)[head];
-  p.terms[head * p.num_tokens + row] = {lse == -INFINITY ? INFINITY : lse * p.lse_factor, delta};
-}
-
 // Scores -> the probabilities before dropout; dp -> the gradient of q . k.
 __device__ inline void ScoreGradient(float scale, const AttentionRowTerms& terms, bool visible,
                                      float keep, float& score, float& dp) {
@@ -174,15 +156,6 @@ __device__ void KeyGradient(const AttentionBackwardParams<T>& p) {
 }
 
 }  // namespace plain
-
-SEQUELA_KERNEL __launch_bounds__(kAttentionTermsThreads)
-    sequela_attention_terms_f32(AttentionBackwardParams<float> p) {
-  plain::Terms(p);
-}
-SEQUELA_KERNEL __launch_bounds__(kAttentionTermsThreads)
-    sequela_attention_terms_bf16(AttentionBackwardParams<bf16> p) {
-  plain::Terms(p);
-}
 
 SEQUELA_KERNEL __launch_bounds__(AttentionPlainTiles::kThreads)
     sequela_attention_plain_dq_f32(AttentionBackwardParams<float> p) {

@@ -1,9 +1,9 @@
 // Merges what the threads of a block have found, each about its own part of a row.
 #pragma once
 
-namespace sequela::cuda {
+#include "kernels/cuda/reduce.cuh"
 
-inline constexpr int kWarpThreads = 32;
+namespace sequela::cuda {
 
 // `Found` has FromLane(int mask), its copy in the lane whose number differs in `mask`, and
 // Merge(const Found&). The order is fixed by the number of threads; every thread gets the result.

@@ -118,16 +118,15 @@ class Chunks {
     Launch(exec_,
            OfType<T>(CUDA_KERNEL(sequela_scatter_rows_f32), CUDA_KERNEL(sequela_scatter_rows_bf16)),
            {.blocks = count_, .threads = kRowCopyThreads},
-           CopyRowsParams<T>{{RowsOf<T>(ConstTensorView(gathered))},
-                             RowsOf<T>(dhidden),
-                             row_of_ + first_,
-                             dhidden.columns});
+           CopyRowsParams<T>{RowsOf<T>(ConstTensorView(gathered)), RowsOf<T>(dhidden),
+                             row_of_ + first_, dhidden.columns});
   }
 
  private:
   ConstTensorView LogitGradients() const {
-    constexpr std::int64_t kNumbersPerLogit = sizeof(float) / sizeof(T);
-    return {logits_.data, DTypeOf<T>(), count_, logits_.columns, logits_.stride * kNumbersPerLogit};
+    const std::int64_t numbers_per_logit = SizeOf(DType::kFloat32) / SizeOf(DTypeOf<T>());
+    return {logits_.data, DTypeOf<T>(), count_, logits_.columns,
+            logits_.stride * numbers_per_logit};
   }
 
   const Exec& exec_;

@@ -28,20 +28,26 @@ struct AttentionKernelTiles {
   }
 };
 
-// 32 rows a warp: each fragment of K or V that is read from shared memory serves two products. With
-// 16, shared memory (128 B a clock) would limit the products: m16n8k16 takes 256 B of K in the two
-// clocks that an A100 computes it in, and Hopper is faster. 128 rows lose 15 % of the products to
-// the edges of documents of 100 to 4,000 tokens; warps that see nothing of a step skip it, which
-// wins half of that back. 64 keys: scores of 32 x 64 are 64 registers beside an output of 128 (head
-// size 128). Shared memory at head size 128: Q 32 KiB + 2 x (K + V) 64 KiB = 96 KiB: two blocks on
-// an SM of Hopper, as many as 255 registers allow.
-inline constexpr AttentionKernelTiles kAttentionForwardTiles{.owned = 128,
-                                                             .step = 64,
-                                                             .warps = 4,
-                                                             .stages = 2,
-                                                             .owned_matrices = 1,
-                                                             .step_matrices = 2,
-                                                             .stage_extra_bytes = 0};
+// Rows of 32 a warp at head size 64: each fragment of K or V that is read from shared memory serves
+// two products, and shared memory does not limit them (m16n8k16 takes 256 B of K in the two clocks
+// that an A100 computes it in, at 128 B a clock). At head size 128 the output alone would be 128
+// registers and the kernel would spill 100 bytes a thread (nvcc 13.0), so that it has 16 rows a
+// warp; the block's shape is the same. 128 queries: K and V come from L2 half as often as with 64.
+// Documents of 100 to 4,000 tokens lose 15 % of the products to the edges of such tiles; warps that
+// see nothing of a step skip it, which wins half of that back. 64 keys: scores are half of what the
+// output is at head size 128. Shared memory: Q, and two stages of K and V: 48 and 96 KiB, so that
+// two blocks share an SM at head size 64, and 8 warps are on it in both cases.
+inline constexpr AttentionKernelTiles AttentionForwardTiles(int head_size) {
+  return {.owned = 128,
+          .step = 64,
+          .warps = head_size == 64 ? 4 : 8,
+          .stages = 2,
+          .owned_matrices = 1,
+          .step_matrices = 2,
+          .stage_extra_bytes = 0};
+}
+inline constexpr int kAttentionForwardRows = AttentionForwardTiles(64).owned;
+static_assert(kAttentionForwardRows == AttentionForwardTiles(128).owned, "one list of tiles");
 
 // dQ: 16 rows a warp, since scores and their gradients (2 x 32 registers) stand beside dQ (64).
 // Q + dO 32 KiB + 2 x (K + V) 64 KiB at head size 128: two blocks on an SM of Hopper.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/base/host_device.h"
 #include "kernels/base/philox.h"
 
 namespace sequela {

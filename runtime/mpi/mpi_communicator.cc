@@ -3,20 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
-#include "runtime/step_timer.h"
+#include "runtime/poll_until.h"
 
 namespace sequela {
 namespace {
-
-// A wait first gives up the processor between polls, which costs nothing where nobody else wants
-// it; one that lasts (another rank evaluates, or writes) sleeps.
-constexpr double kSpinSeconds = 0.02;
-constexpr auto kNap = std::chrono::microseconds(100);
 
 // MPI guarantees tags up to 32,767. A tag comes again after this many operations, long finished by
 // then: a rank has at most a few under way, and the others cannot run ahead of it for ever.
@@ -69,17 +62,8 @@ bool MpiCommunicator::Done(CommRequest request) {
 
 void MpiCommunicator::Wait(CommRequest request) {
   if (Done(request)) return;
-  const Stopwatch watch;
   board_.SetWaiting(active_.front().second->name());
-  while (!Done(request)) {
-    const double seconds = watch.Seconds();
-    if (seconds > deadline_seconds_) FailWaiting();
-    if (seconds < kSpinSeconds) {
-      std::this_thread::yield();
-    } else {
-      std::this_thread::sleep_for(kNap);
-    }
-  }
+  if (!PollUntil(deadline_seconds_, [&] { return Done(request); })) FailWaiting();
   board_.SetWaiting("");
 }
 

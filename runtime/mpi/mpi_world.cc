@@ -2,10 +2,12 @@
 
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "kernels/base/errors.h"
 #include "runtime/mpi/activity_board.h"
 #include "runtime/mpi/mpi_communicator.h"
+#include "runtime/nccl/nccl_communicator.h"
 
 namespace sequela {
 namespace {
@@ -34,6 +36,25 @@ class MpiWorld : public World {
     SEQUELA_MPI(MPI_Comm_size, machine_, &local_size_);
     board_.emplace(machine_);
     communicator_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, "training", *board_);
+  }
+
+  std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend,
+                                                       void* compute_stream) override {
+    if (size_ == 1) return MakeSelfCommunicator();
+    std::unique_ptr<Communicator> host = communicator_->Duplicate("tensors");
+    if (backend == Backend::kCpu) return host;
+    NcclApi* const nccl = ChosenNcclApi();
+    if (nccl == nullptr) {
+      throw InputError(
+          "{} ranks were started, but this build has no NCCL and trains on one GPU at most. Start "
+          "one rank, use parallel.device: cpu, or build where nccl.h and libnccl are found",
+          size_);
+    }
+    return std::make_unique<NcclCommunicator>(NcclPlace{.api = *nccl,
+                                                        .board = *board_,
+                                                        .local_index = local_rank_,
+                                                        .compute_stream = compute_stream},
+                                              std::move(host), "tensors");
   }
 
   void Finalize() override {

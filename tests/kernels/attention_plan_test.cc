@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/base/check.h"
+#include "kernels/layout/attention_tiles.h"
 
 namespace sequela {
 namespace {
@@ -83,6 +85,136 @@ TEST(AttentionPlanTest, WrongIntervalsAreOurMistake) {
   EXPECT_THROW(build({0, 0, 3, 2}, {1, 2, 3, 4}), InternalError);  // begin falls
   EXPECT_THROW(build({0, 0, 2}, {1, 2, 3}), InternalError);        // a row is missing
   EXPECT_THROW(AttentionPlan::FromIntervals(Rows{0, 3, 2}, Rows{0, 0}, Rows{1, 2}), InternalError);
+}
+
+// ---- The image for CUDA ----
+
+class AttentionImageTest : public ::testing::Test {
+ protected:
+  // Windows of 100 rows, and rows that see nothing, in documents around the tiles' edges.
+  AttentionPlan Windows() {
+    const Rows begin = {0, 0, 1, 64, 64 + 63, 64 + 63 + 129, 700, 700};
+    Rows kv_begin, kv_end;
+    for (std::size_t document = 0; document + 1 < begin.size(); ++document) {
+      for (std::int32_t row = begin[document]; row < begin[document + 1]; ++row) {
+        kv_end.push_back(std::max(begin[document], row + 1 - (row % 5)));
+        kv_begin.push_back(std::min(kv_end.back(), std::max(begin[document], row - 100)));
+        if (kv_end.size() > 1 && row > begin[document]) {
+          kv_end.back() = std::max(kv_end.back(), kv_end[kv_end.size() - 2]);
+          kv_begin.back() = std::max(kv_begin.back(), kv_begin[kv_begin.size() - 2]);
+        }
+      }
+    }
+    return AttentionPlan::FromIntervals(begin, kv_begin, kv_end, Ids(begin.size() - 1));
+  }
+  static std::vector<std::int64_t> Ids(std::size_t count) {
+    std::vector<std::int64_t> ids;
+    for (std::size_t i = 0; i < count; ++i) ids.push_back(1000 + static_cast<std::int64_t>(i));
+    return ids;
+  }
+
+  void Write(const AttentionPlan& plan) {
+    image_.assign(static_cast<std::size_t>(plan.ImageBytes()), std::byte{0xff});
+    plan.WriteImage(image_);
+    std::memcpy(&layout_, image_.data(), sizeof(layout_));
+    view_ = ViewOfImage(image_.data(), layout_);
+  }
+  std::span<const AttentionTile> ForwardTiles() const {
+    return {view_.forward_tiles, Count(layout_.num_forward_tiles)};
+  }
+  std::span<const AttentionTile> QueryTiles() const {
+    return {view_.query_tiles, Count(layout_.num_query_tiles)};
+  }
+  std::span<const AttentionTile> KeyTiles() const {
+    return {view_.key_tiles, Count(layout_.num_key_tiles)};
+  }
+  static std::size_t Count(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+  // Every row is owned by one tile of its document, cut at multiples of `rows`; the longest first.
+  void ExpectPartition(const AttentionPlan& plan, std::span<const AttentionTile> tiles,
+                       std::int32_t rows) {
+    std::vector<int> owners(Count(plan.num_tokens()), 0);
+    std::int32_t before = INT32_MAX;
+    for (const AttentionTile& tile : tiles) {
+      EXPECT_EQ((tile.first - plan.document_begin(tile.document)) % rows, 0);
+      EXPECT_GT(tile.count, 0);
+      EXPECT_LE(tile.count, rows);
+      EXPECT_LE(tile.first + tile.count, plan.document_begin(tile.document + 1));
+      for (std::int32_t row = tile.first; row < tile.first + tile.count; ++row)
+        ++owners[Count(row)];
+      EXPECT_LE(tile.end - tile.begin, before);
+      before = tile.end - tile.begin;
+    }
+    EXPECT_TRUE(std::ranges::all_of(owners, [](int count) { return count == 1; }));
+  }
+
+  // Every pair that sees each other is in one tile, given whether tiles own queries or keys.
+  void ExpectAllPairs(const AttentionPlan& plan, std::span<const AttentionTile> tiles,
+                      bool own_queries) {
+    std::int64_t pairs = 0;
+    for (const AttentionTile& tile : tiles) {
+      for (std::int32_t own = tile.first; own < tile.first + tile.count; ++own) {
+        for (std::int32_t other = tile.begin; other < tile.end; ++other) {
+          const std::size_t query = Count(own_queries ? own : other);
+          const std::int32_t key = own_queries ? other : own;
+          pairs += plan.kv_begin()[query] <= key && key < plan.kv_end()[query] ? 1 : 0;
+        }
+      }
+    }
+    EXPECT_EQ(pairs, plan.num_pairs());
+  }
+
+  std::vector<std::byte> image_;
+  AttentionImageLayout layout_;
+  AttentionDeviceView view_;
+};
+
+TEST_F(AttentionImageTest, HoldsThePlan) {
+  const AttentionPlan plan = Windows();
+  Write(plan);
+  EXPECT_EQ(std::memcmp(&layout_, image_.data(), sizeof(layout_)), 0);
+  EXPECT_TRUE(
+      std::ranges::equal(plan.kv_begin(), std::span(view_.kv_begin, Count(plan.num_tokens()))));
+  EXPECT_TRUE(std::ranges::equal(plan.kv_end(), std::span(view_.kv_end, Count(plan.num_tokens()))));
+  for (std::int64_t document = 0; document < plan.num_documents(); ++document) {
+    EXPECT_EQ(view_.document_begin[document], plan.document_begin(document));
+    EXPECT_EQ(view_.document_id[document], 1000 + document);
+  }
+  EXPECT_EQ(view_.document_begin[plan.num_documents()], 700);
+  for (const std::int64_t offset :
+       {layout_.kv_begin, layout_.kv_end, layout_.document_begin, layout_.document_id,
+        layout_.forward_tiles, layout_.query_tiles, layout_.key_tiles}) {
+    EXPECT_EQ(offset % 64, 0);
+  }
+}
+
+TEST_F(AttentionImageTest, TilesPartitionRowsAndHoldAllPairs) {
+  for (const AttentionPlan& plan :
+       {Windows(), AttentionPlan::Causal(Rows{0, 1, 1, 128, 257, 320, 1000})}) {
+    Write(plan);
+    ExpectPartition(plan, ForwardTiles(), kAttentionForwardRows);
+    ExpectPartition(plan, QueryTiles(), kAttentionQueryGradientTiles.owned);
+    ExpectPartition(plan, KeyTiles(), kAttentionKeyGradientTiles.owned);
+    ExpectAllPairs(plan, ForwardTiles(), true);
+    ExpectAllPairs(plan, QueryTiles(), true);
+    ExpectAllPairs(plan, KeyTiles(), false);
+  }
+}
+
+TEST_F(AttentionImageTest, FitsTheBound) {
+  const std::int64_t bound = AttentionPlan::ImageBytesBound(1000, 7);
+  for (const AttentionPlan& plan :
+       {AttentionPlan::Causal(Rows{0, 129, 258, 387, 516, 645, 774, 1000}),
+        AttentionPlan::Causal(Rows{0, 1, 2, 3, 4, 5, 6, 1000}),
+        AttentionPlan::Causal(Rows{0, 1000}), AttentionPlan::Causal(Rows{0})}) {
+    Write(plan);
+    EXPECT_LE(plan.ImageBytes(), bound);
+  }
+}
+
+TEST_F(AttentionImageTest, AnEmptyBatchHasNoTiles) {
+  Write(AttentionPlan::Causal(Rows{0, 0}));
+  EXPECT_EQ(layout_.num_forward_tiles + layout_.num_query_tiles + layout_.num_key_tiles, 0);
 }
 
 }  // namespace

@@ -125,9 +125,9 @@ class EmbeddingTest : public ::testing::TestWithParam<std::tuple<Shape, DType>> 
         EmbeddingBackwardWorkspaceBytes(shape_.tokens, shape_.channels));
     PoisonedMatrix d_table(DType::kFloat32, before_, {0, 3});
     EmbeddingBackward(TestExec(threads, workspace.span()), {.plan = &plan,
+                                                            .plan_image = image.data(),
                                                             .d_out_TD = d_out_.view(),
-                                                            .d_table_VD = d_table.view(),
-                                                            .plan_image = image.data()});
+                                                            .d_table_VD = d_table.view()});
     Synchronize();
     return d_table;
   }
@@ -184,7 +184,8 @@ TEST_P(EmbeddingTest, TheNumberOfThreadsChangesNoBit) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, EmbeddingTest,
     ::testing::Combine(::testing::Values(Shape{1, 1, 1}, Shape{0, 3, 8}, Shape{700, 1, 5},
-                                         Shape{65, 9, 33}, Shape{3000, 400, 64},
+                                         Shape{65, 9, 33},
+                                         Shape{testing::OnPtx() ? 600 : 3000, 400, 64},
                                          // Wide rows, broken and whole packs.
                                          Shape{9, 4, 1023}, Shape{80, 2, 1028}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));

@@ -1,0 +1,143 @@
+// The steps that the tensor-core kernels of attention share: rows into swizzled tiles, the two
+// kinds of products, accumulators back to memory. Everything is for one warp but CopyRows.
+#pragma once
+
+#include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/mma.cuh"
+#include "kernels/layout/attention_mask.h"
+
+namespace sequela::cuda {
+
+constexpr float kLog2E = 1.44269504088896340736F;
+constexpr unsigned kAllLanes = 0xffffffffU;
+
+__device__ inline int Lane() { return static_cast<int>(threadIdx.x) % 32; }
+__device__ inline int Warp() { return static_cast<int>(threadIdx.x) / 32; }
+
+// Starts copying rows [first, first + count) of one head into a tile of kRows; zeros beyond.
+template <int kHeadSize, int kRows, int kThreads>
+__device__ void CopyRows(std::uint32_t tile, const Rows<const bf16>& from, int first, int count,
+                         int head) {
+  constexpr int kChunks = kHeadSize / mma::kChunk;
+  constexpr int kRowsAtOnce = kThreads / kChunks;
+  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
+  const int chunk = static_cast<int>(threadIdx.x) % kChunks;
+  const int begin = static_cast<int>(threadIdx.x) / kChunks;
+  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
+#pragma unroll
+  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
+    const int row = begin + i * kRowsAtOnce;
+    const bool valid = row < count;
+    CopyAsync16(tile + mma::SwizzledByte<kHeadSize>(row, chunk),
+                source + (valid ? first + row : 0) * from.stride, valid);
+  }
+}
+
+// Where this lane starts with ldmatrix in a tile, from row `row`.
+template <int kHeadSize>
+__device__ std::uint32_t StartOf(std::uint32_t tile, int row, mma::RowChunk lane) {
+  return tile + mma::SwizzledByte<kHeadSize>(row + lane.row, lane.chunk);
+}
+
+// Products of rows: c[m] [16 x 8 kBlocks] += rows a [16 kM x H] . rows b [8 kBlocks x H].
+template <int kHeadSize, int kM, int kBlocks>
+__device__ void MultiplyRows(float (&c)[kM][kBlocks][4], std::uint32_t a_tile, int a_row,
+                             std::uint32_t b_tile) {
+  const std::uint32_t a_start = StartOf<kHeadSize>(a_tile, a_row, mma::LaneOfA(Lane()));
+  const std::uint32_t b_start = StartOf<kHeadSize>(b_tile, 0, mma::LaneOfB(Lane()));
+#pragma unroll
+  for (int step = 0; step < kHeadSize / 16; ++step) {
+    Fragment a[kM];
+#pragma unroll
+    for (int m = 0; m < kM; ++m) {
+      a[m] = LoadMatrix(mma::MoveSwizzled<kHeadSize>(a_start, 16 * m, 2 * step));
+    }
+#pragma unroll
+    for (int n = 0; n < kBlocks; n += 2) {
+      const Fragment b = LoadMatrix(mma::MoveSwizzled<kHeadSize>(b_start, 8 * n, 2 * step));
+#pragma unroll
+      for (int m = 0; m < kM; ++m) {
+        MultiplyAdd(c[m][n], a[m], b.r[0], b.r[1]);
+        MultiplyAdd(c[m][n + 1], a[m], b.r[2], b.r[3]);
+      }
+    }
+  }
+}
+
+// Weighted sums of rows: c[m] [16 x H] += weights [16 x 8 kBlocks], rounded to bf16, times rows b
+// [8 kBlocks x H].
+template <int kHeadSize, int kM, int kBlocks>
+__device__ void AddWeightedRows(float (&c)[kM][kHeadSize / 8][4],
+                                const float (&weights)[kM][kBlocks][4], std::uint32_t b_tile) {
+  const std::uint32_t b_start = StartOf<kHeadSize>(b_tile, 0, mma::LaneOfA(Lane()));
+#pragma unroll
+  for (int step = 0; step < kBlocks / 2; ++step) {
+    Fragment a[kM];
+#pragma unroll
+    for (int m = 0; m < kM; ++m) a[m] = PackA(weights[m][2 * step], weights[m][2 * step + 1]);
+#pragma unroll
+    for (int n = 0; n < kHeadSize / 8; n += 2) {
+      const Fragment b = LoadMatrixTransposed(mma::MoveSwizzled<kHeadSize>(b_start, 16 * step, n));
+#pragma unroll
+      for (int m = 0; m < kM; ++m) {
+        MultiplyAdd(c[m][n], a[m], b.r[0], b.r[1]);
+        MultiplyAdd(c[m][n + 1], a[m], b.r[2], b.r[3]);
+      }
+    }
+  }
+}
+
+template <int kM, int kBlocks>
+__device__ void Clear(float (&c)[kM][kBlocks][4]) {
+#pragma unroll
+  for (int m = 0; m < kM; ++m) {
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) c[m][n][0] = c[m][n][1] = c[m][n][2] = c[m][n][3] = 0.0F;
+  }
+}
+
+// Writes 16 rows of accumulators, their upper and lower halves times a factor, as bf16: to rows
+// [first, first + count). They pass through the 16 rows of a tile from `tile_row`, which no other
+// warp may be using, so that memory is written in whole chunks.
+template <int kHeadSize>
+__device__ void StoreRows(const float (&c)[kHeadSize / 8][4], float factor, float lower_factor,
+                          std::byte* tile, int tile_row, const Rows<bf16>& to, int first, int count,
+                          int head) {
+  constexpr int kChunks = kHeadSize / mma::kChunk;
+  const auto place = [&](int row, int chunk) {
+    return tile + mma::SwizzledByte<kHeadSize>(tile_row + row, chunk);
+  };
+  __syncwarp();
+#pragma unroll
+  for (int n = 0; n < kChunks; ++n) {
+    const int row = mma::AccumulatorRow(Lane(), 0), byte = 2 * mma::AccumulatorColumn(Lane(), 0);
+    *reinterpret_cast<std::uint32_t*>(place(row, n) + byte) =
+        PackBf16(c[n][0] * factor, c[n][1] * factor);
+    *reinterpret_cast<std::uint32_t*>(place(row + 8, n) + byte) =
+        PackBf16(c[n][2] * lower_factor, c[n][3] * lower_factor);
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < 16 * kChunks / 32; ++i) {
+    const int row = (i * 32 + Lane()) / kChunks, chunk = Lane() % kChunks;
+    if (row < count) {
+      *reinterpret_cast<uint4*>(to.Row(first + row) + head * kHeadSize + chunk * mma::kChunk) =
+          *reinterpret_cast<const uint4*>(place(row, chunk));
+    }
+  }
+}
+
+__device__ inline KvInterval IntervalOf(const AttentionDeviceView& plan, int row) {
+  return {plan.kv_begin[row], plan.kv_end[row]};
+}
+
+// The first and last of a warp's rows [first, first + count); nothing where there are none.
+struct WarpIntervals {
+  KvInterval first, last;
+};
+__device__ inline WarpIntervals IntervalsOf(const AttentionDeviceView& plan, int first, int count) {
+  if (count <= 0) return {};
+  return {IntervalOf(plan, first), IntervalOf(plan, first + count - 1)};
+}
+
+}  // namespace sequela::cuda
