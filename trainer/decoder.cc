@@ -110,9 +110,9 @@ void Decoder::Impl::EmbeddingGradient(DecoderPass& pass) {
   SharedActivations& shared = pass.shared();
   BranchDropout(pass, kEmbeddingSite, shared.d_residual, shared.d_residual);
   EmbeddingBackward(exec, {.plan = &input.embedding_plan(),
+                           .plan_image = pass.batch.embedding_plan,
                            .d_out_TD = shared.d_residual,
-                           .d_table_VD = pass.buffers.Gradient(pieces.embedding),
-                           .plan_image = pass.batch.embedding_plan});
+                           .d_table_VD = pass.buffers.Gradient(pieces.embedding)});
   pass.Done("embedding");
 }
 
