@@ -5,6 +5,7 @@
 #include "dataio/libraries.h"
 #include "kernels/gemm.h"
 #include "kernels/libraries.h"
+#include "runtime/device.h"
 #include "runtime/libraries.h"
 
 namespace sequela {
@@ -23,16 +24,25 @@ std::string VectorText() {
                      GemmHasNativeBf16(Exec{}) ? "with" : "no");
 }
 
+std::string CudaText() {
+#if defined(SEQUELA_WITH_CUDA)
+  const int gpus = NumCudaDevices();
+  return gpus == 0 ? "cuda (no GPU here)" : fmt::format("cuda ({} GPUs)", gpus);
+#else
+  return "no cuda in this build";
+#endif
+}
+
 }  // namespace
 
 std::string VersionText() {
   return fmt::format(
       "sequela    {}, commit {}\n"
       "compiler   {}\n"
-      "backends   cpu ({})\n"
+      "backends   cpu ({}), {}\n"
       "libraries  {}, {}, {}, {}, {}",
-      SEQUELA_VERSION, BuildCommit(), __VERSION__, VectorText(), MpiLibrary(), NcclLibrary(),
-      Hdf5Library(), ArrowText(), MatrixLibrary());
+      SEQUELA_VERSION, BuildCommit(), __VERSION__, VectorText(), CudaText(), MpiLibrary(),
+      NcclLibrary(), Hdf5Library(), ArrowText(), MatrixLibrary());
 }
 
 std::string BuildLine() {
