@@ -4,7 +4,7 @@
 namespace sequela::cuda {
 
 // One pass: 28 bytes an element, 30 with weights. The same roundings as kernels/cpu/adamw.cc.
-SEQUELA_KERNEL __launch_bounds__(kRowThreads) sequela_adamw(AdamwParams p) {
+SEQUELA_ROW_KERNEL sequela_adamw(AdamwParams p) {
   constexpr int N = PackSize<float>();
   const std::int64_t row = RowOf(p.work);
   ForPacks<N>(p.work, row, [&](std::uint32_t i, auto part) {

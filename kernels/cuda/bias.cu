@@ -52,11 +52,15 @@ __device__ void SumPiece(const BiasBackwardParams<T>& p) {
   }
 }
 
-#define BIAS_KERNEL(threads) SEQUELA_KERNEL __launch_bounds__(threads)
-
-BIAS_KERNEL(kRowThreads) sequela_bias_forward_f32(BiasForwardParams<float> p) { AddBias(p); }
-BIAS_KERNEL(kRowThreads) sequela_bias_forward_bf16(BiasForwardParams<bf16> p) { AddBias(p); }
-BIAS_KERNEL(kBiasThreads) sequela_bias_backward_f32(BiasBackwardParams<float> p) { SumPiece(p); }
-BIAS_KERNEL(kBiasThreads) sequela_bias_backward_bf16(BiasBackwardParams<bf16> p) { SumPiece(p); }
+SEQUELA_ROW_KERNEL sequela_bias_forward_f32(BiasForwardParams<float> p) { AddBias(p); }
+SEQUELA_ROW_KERNEL sequela_bias_forward_bf16(BiasForwardParams<bf16> p) { AddBias(p); }
+SEQUELA_KERNEL __launch_bounds__(kBiasThreads)
+    sequela_bias_backward_f32(BiasBackwardParams<float> p) {
+  SumPiece(p);
+}
+SEQUELA_KERNEL __launch_bounds__(kBiasThreads)
+    sequela_bias_backward_bf16(BiasBackwardParams<bf16> p) {
+  SumPiece(p);
+}
 
 }  // namespace sequela::cuda

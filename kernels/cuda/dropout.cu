@@ -44,9 +44,7 @@ __device__ void DropRow(const DropoutParams<T>& p) {
   });
 }
 
-#define ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(kRowThreads)
-
-ROW_KERNEL sequela_dropout_f32(DropoutParams<float> p) { DropRow(p); }
-ROW_KERNEL sequela_dropout_bf16(DropoutParams<bf16> p) { DropRow(p); }
+SEQUELA_ROW_KERNEL sequela_dropout_f32(DropoutParams<float> p) { DropRow(p); }
+SEQUELA_ROW_KERNEL sequela_dropout_bf16(DropoutParams<bf16> p) { DropRow(p); }
 
 }  // namespace sequela::cuda

@@ -39,22 +39,20 @@ __device__ void ScaleRow(const ScaleParams<T>& p) {
   });
 }
 
-#define ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(kRowThreads)
+SEQUELA_ROW_KERNEL sequela_cast_f32_f32(CastParams<float, float> p) { CastRow(p); }
+SEQUELA_ROW_KERNEL sequela_cast_f32_bf16(CastParams<float, bf16> p) { CastRow(p); }
+SEQUELA_ROW_KERNEL sequela_cast_bf16_f32(CastParams<bf16, float> p) { CastRow(p); }
+SEQUELA_ROW_KERNEL sequela_cast_bf16_bf16(CastParams<bf16, bf16> p) { CastRow(p); }
 
-ROW_KERNEL sequela_cast_f32_f32(CastParams<float, float> p) { CastRow(p); }
-ROW_KERNEL sequela_cast_f32_bf16(CastParams<float, bf16> p) { CastRow(p); }
-ROW_KERNEL sequela_cast_bf16_f32(CastParams<bf16, float> p) { CastRow(p); }
-ROW_KERNEL sequela_cast_bf16_bf16(CastParams<bf16, bf16> p) { CastRow(p); }
+SEQUELA_ROW_KERNEL sequela_add_f32_f32(AddParams<float, float> p) { AddRow(p); }
+SEQUELA_ROW_KERNEL sequela_add_f32_bf16(AddParams<float, bf16> p) { AddRow(p); }
+SEQUELA_ROW_KERNEL sequela_add_bf16_f32(AddParams<bf16, float> p) { AddRow(p); }
+SEQUELA_ROW_KERNEL sequela_add_bf16_bf16(AddParams<bf16, bf16> p) { AddRow(p); }
 
-ROW_KERNEL sequela_add_f32_f32(AddParams<float, float> p) { AddRow(p); }
-ROW_KERNEL sequela_add_f32_bf16(AddParams<float, bf16> p) { AddRow(p); }
-ROW_KERNEL sequela_add_bf16_f32(AddParams<bf16, float> p) { AddRow(p); }
-ROW_KERNEL sequela_add_bf16_bf16(AddParams<bf16, bf16> p) { AddRow(p); }
+SEQUELA_ROW_KERNEL sequela_scale_f32(ScaleParams<float> p) { ScaleRow(p); }
+SEQUELA_ROW_KERNEL sequela_scale_bf16(ScaleParams<bf16> p) { ScaleRow(p); }
 
-ROW_KERNEL sequela_scale_f32(ScaleParams<float> p) { ScaleRow(p); }
-ROW_KERNEL sequela_scale_bf16(ScaleParams<bf16> p) { ScaleRow(p); }
-
-ROW_KERNEL sequela_fill_zero(FillZeroParams p) {
+SEQUELA_ROW_KERNEL sequela_fill_zero(FillZeroParams p) {
   constexpr int N = PackSize<bf16>();
   const std::int64_t row = RowOf(p.work);
   ForPacks<N>(p.work, row,

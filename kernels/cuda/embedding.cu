@@ -38,12 +38,10 @@ __device__ void SumPiece(const EmbeddingBackwardParams<T>& p) {
   });
 }
 
-#define ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(kRowThreads)
-
-ROW_KERNEL sequela_embedding_forward_f32(EmbeddingForwardParams<float> p) { CopyRow(p); }
-ROW_KERNEL sequela_embedding_forward_bf16(EmbeddingForwardParams<bf16> p) { CopyRow(p); }
-ROW_KERNEL sequela_embedding_backward_f32(EmbeddingBackwardParams<float> p) { SumPiece(p); }
-ROW_KERNEL sequela_embedding_backward_bf16(EmbeddingBackwardParams<bf16> p) { SumPiece(p); }
+SEQUELA_ROW_KERNEL sequela_embedding_forward_f32(EmbeddingForwardParams<float> p) { CopyRow(p); }
+SEQUELA_ROW_KERNEL sequela_embedding_forward_bf16(EmbeddingForwardParams<bf16> p) { CopyRow(p); }
+SEQUELA_ROW_KERNEL sequela_embedding_backward_f32(EmbeddingBackwardParams<float> p) { SumPiece(p); }
+SEQUELA_ROW_KERNEL sequela_embedding_backward_bf16(EmbeddingBackwardParams<bf16> p) { SumPiece(p); }
 
 SEQUELA_KERNEL __launch_bounds__(kPartialSumThreads)
     sequela_embedding_split_tokens(EmbeddingSplitParams p) {

@@ -4,6 +4,9 @@
 #include "kernels/cuda/packs.cuh"
 #include "kernels/cuda/row_kernels.h"
 
+// A kernel whose blocks are shared among rows as RowWork says.
+#define SEQUELA_ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(::sequela::cuda::kRowThreads)
+
 namespace sequela::cuda {
 
 // The row of this thread, which may lie past the last.

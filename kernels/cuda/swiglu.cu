@@ -47,11 +47,9 @@ __device__ void BackwardRow(const SwigluBackwardParams<T>& p) {
   });
 }
 
-#define ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(kRowThreads)
-
-ROW_KERNEL sequela_swiglu_forward_f32(SwigluForwardParams<float> p) { ForwardRow(p); }
-ROW_KERNEL sequela_swiglu_forward_bf16(SwigluForwardParams<bf16> p) { ForwardRow(p); }
-ROW_KERNEL sequela_swiglu_backward_f32(SwigluBackwardParams<float> p) { BackwardRow(p); }
-ROW_KERNEL sequela_swiglu_backward_bf16(SwigluBackwardParams<bf16> p) { BackwardRow(p); }
+SEQUELA_ROW_KERNEL sequela_swiglu_forward_f32(SwigluForwardParams<float> p) { ForwardRow(p); }
+SEQUELA_ROW_KERNEL sequela_swiglu_forward_bf16(SwigluForwardParams<bf16> p) { ForwardRow(p); }
+SEQUELA_ROW_KERNEL sequela_swiglu_backward_f32(SwigluBackwardParams<float> p) { BackwardRow(p); }
+SEQUELA_ROW_KERNEL sequela_swiglu_backward_bf16(SwigluBackwardParams<bf16> p) { BackwardRow(p); }
 
 }  // namespace sequela::cuda

@@ -1,4 +1,4 @@
-#include "kernels/cuda/packs.cuh"
+#include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/time_rope_kernels.h"
 
 namespace sequela::cuda {
@@ -44,9 +44,7 @@ __device__ void TurnRow(const TimeRopeParams<T>& p) {
   }
 }
 
-#define ROW_KERNEL SEQUELA_KERNEL __launch_bounds__(kRowThreads)
-
-ROW_KERNEL sequela_time_rope_f32(TimeRopeParams<float> p) { TurnRow(p); }
-ROW_KERNEL sequela_time_rope_bf16(TimeRopeParams<bf16> p) { TurnRow(p); }
+SEQUELA_ROW_KERNEL sequela_time_rope_f32(TimeRopeParams<float> p) { TurnRow(p); }
+SEQUELA_ROW_KERNEL sequela_time_rope_bf16(TimeRopeParams<bf16> p) { TurnRow(p); }
 
 }  // namespace sequela::cuda

@@ -76,6 +76,12 @@ TEST_P(BiasTest, BackwardErrorIsWithinTheRule) {
   EXPECT_TRUE(d_bias.PoisonIntact());
 }
 
+TEST_P(BiasTest, WhereTheMemoryLiesChangesNoBit) {
+  const Matrix<double> d_bias = Backward(1).values();
+  x_ = PoisonedMatrix(type_, x_.values(), {shape_.layout.gap + 1, shape_.layout.offset + 1});
+  EXPECT_EQ(Backward(1).values().values, d_bias.values);
+}
+
 TEST_P(BiasTest, TheNumberOfThreadsChangesNoBit) {
   const auto bytes = Backward(1).bytes();
   for (const int threads : {2, 3, 7}) EXPECT_EQ(Backward(threads).bytes(), bytes);

@@ -242,6 +242,31 @@ TEST(RmsNormTest, ResidualAndGradientMayShareMemory) {
   EXPECT_EQ(stream.values().values, Rounded(sum.As<float>(), DType::kFloat32).values);
 }
 
+// Wide accesses where the memory allows them and single ones elsewhere sum in one order.
+TEST(RmsNormTest, WhereTheMemoryLiesChangesNoBit) {
+  const SharedVector<float> gain(96, 0.7F);
+  const SharedVector<float> rstd(80, 0.3F);
+  const auto results = [&](DType type, Layout layout) {
+    PoisonedMatrix x(type, RandomMatrix(40, 192, 9), layout);
+    PoisonedMatrix y(type, 40, 192, layout);
+    PoisonedMatrix d_x(type, 40, 192, layout);
+    PoisonedMatrix d_gain(DType::kFloat32, Matrix<double>(1, 96));
+    testing::PoisonedWorkspace workspace(RmsNormBackwardWorkspaceBytes(40, 96));
+    RmsNormForward(TestExec(), {.x = x.view(), .gain = gain, .y = y.view(), .epsilon = kEpsilon});
+    RmsNormBackward(TestExec(1, workspace.span()), {.d_y = y.view(),
+                                                    .input = x.view(),
+                                                    .gain = gain,
+                                                    .rstd = rstd,
+                                                    .d_input = d_x.view(),
+                                                    .d_gain = d_gain.floats()});
+    Synchronize();
+    return std::tuple(y.values().values, d_x.values().values, d_gain.values().values);
+  };
+  for (const DType type : {DType::kFloat32, DType::kBFloat16}) {
+    EXPECT_EQ(results(type, {1, 3}), results(type, {}));
+  }
+}
+
 TEST(RmsNormTest, RowsOfZerosStayFinite) {
   PoisonedMatrix x(DType::kFloat32, Matrix<double>(3, 40));
   PoisonedMatrix y(DType::kFloat32, 3, 40);
