@@ -71,7 +71,7 @@ double ReadReal(std::uint64_t bits, Type type, bool flushes) {
 std::uint64_t WriteReal(double value, Type type, const Instruction& in) {
   const Rounding rounding = Has(in, kToInteger) ? Rounding::kNearest : RoundingOf(in);
   if (Has(in, kSaturates)) value = Saturate(value);
-  if (Has(in, kRelu)) value = value < 0 ? 0.0 : value;
+  if (Has(in, kRelu)) value = value <= 0 ? 0.0 : value;
   switch (type) {
     case Type::kF16:
       return ToHalf(value, rounding);
@@ -109,7 +109,11 @@ Limits LimitsOf(Type type) {
 }
 
 std::uint64_t IntegerFromReal(double value, const Instruction& in) {
-  if (std::isnan(value)) return 0;
+  if (std::isnan(value)) {  // 0 where neither side has 64 bits, else the lone highest bit
+    const std::size_t bytes = BytesOf(TargetType(in));
+    const bool wide = bytes == 8 || BytesOf(SourceType(in)) == 8;
+    return wide ? std::uint64_t{1} << (8 * bytes - 1) : 0;
+  }
   const double rounded = RoundToInteger(value, RoundingOf(in));
   const Limits limits = LimitsOf(TargetType(in));
   if (rounded <= static_cast<double>(limits.least)) return static_cast<std::uint64_t>(limits.least);

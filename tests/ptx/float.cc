@@ -215,8 +215,20 @@ struct Sign {
   }
 };
 template <bool kNegates>
+void FlushedSign(Warp& warp, const Instruction& in, std::uint32_t mask) {
+  auto* d = warp.Lanes<float>(in.dst[0]);
+  const auto* a = warp.Lanes<float>(in.src[0]);
+  ForLanes(mask, [=](std::uint32_t lane) {
+    const float value = Flush(float{a[lane]});
+    d[lane] = kNegates ? -value : std::fabs(value);
+  });
+}
+template <bool kNegates>
 void BuildSign(Decoder& d, Type type) {
-  if (d.op.Take("ftz")) d.Fail("flushing is not understood");
+  if (d.op.Take("ftz")) {
+    d.in.run = FlushedSign<kNegates>;
+    return SameWidthOperands(d, Type::kF32, 1);
+  }
   d.in.run = type == Type::kF32
                  ? Handler{Unary<std::uint32_t, std::uint32_t, Sign<std::uint32_t, kNegates>>}
                  : Handler{Unary<std::uint64_t, std::uint64_t, Sign<std::uint64_t, kNegates>>};
@@ -230,6 +242,22 @@ void BuildExtremum(Decoder& d, Type type) {
   } else {
     Build<Op>(d, type);
   }
+}
+
+// copysign d, a, b: b with the sign of a.
+template <typename Bits>
+struct CopySign {
+  static Bits Apply(Bits a, Bits b) {
+    constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+    return (a & kSign) | (b & ~kSign);
+  }
+};
+void BuildCopySign(Decoder& d) {
+  const Type type = d.TakeType();
+  d.in.run = type == Type::kF32
+                 ? Handler{Binary<std::uint32_t, std::uint32_t, CopySign<std::uint32_t>>}
+                 : Handler{Binary<std::uint64_t, std::uint64_t, CopySign<std::uint64_t>>};
+  SameWidthOperands(d, type, 2);
 }
 
 double Sine(double a) { return std::sin(a); }
@@ -267,6 +295,7 @@ bool BuildFloat(Decoder& d, Type type) {
 
 const BuilderTable& FloatBuilders() {
   static const BuilderTable table = {{"fma", BuildFma},
+                                     {"copysign", BuildCopySign},
                                      {"sqrt", BuildRoot<SquareRoot>},
                                      {"rcp", BuildRoot<Reciprocal>},
                                      {"rsqrt", BuildApproximation<Approximation<ReciprocalRoot>>},

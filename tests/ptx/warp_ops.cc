@@ -189,14 +189,30 @@ void BuildRedux(Decoder& d) {
   d.Src(d.At(2), 4);
 }
 
+// The lowest member is elected.
+void Elect(Warp& warp, const Instruction& in, std::uint32_t mask) {
+  const auto lowest = static_cast<std::uint32_t>(__builtin_ctz(mask));
+  auto* d = warp.Lanes<std::uint32_t>(in.dst[0]);
+  ForLanes(mask, [=](std::uint32_t lane) { d[lane] = lowest; });
+  std::uint32_t& p = warp.Predicate(in.dst[1]);
+  p = (p & ~mask) | 1U << lowest;
+}
+void BuildElect(Decoder& d) {
+  const Operand& to = d.At(0);
+  if (!d.op.Take("sync") || to.kind != Operand::Kind::kPair) d.Fail("an unknown form");
+  d.in.run = Elect;
+  d.in.control = Control::kMembers;
+  d.Dst(to.elements[0], 4);
+  d.Dst(to.elements[1], 1);
+  d.Src(d.At(1), 4);
+}
+
 }  // namespace
 
 const BuilderTable& WarpBuilders() {
-  static const BuilderTable table = {{"shfl", BuildShfl},
-                                     {"vote", BuildVote},
-                                     {"activemask", BuildActiveMask},
-                                     {"match", BuildMatch},
-                                     {"redux", BuildRedux}};
+  static const BuilderTable table = {
+      {"shfl", BuildShfl},   {"vote", BuildVote},   {"activemask", BuildActiveMask},
+      {"match", BuildMatch}, {"redux", BuildRedux}, {"elect", BuildElect}};
   return table;
 }
 

@@ -130,6 +130,19 @@ std::uint32_t GuardedMask(Warp& warp, const Instruction& in, std::uint32_t mask)
   return mask & (in.guard_negated ? ~holds : holds);
 }
 
+// Threads that exit may not be what others of their warp, at shfl.sync or the like, wait for.
+void CheckNobodyWaits(Warp& warp, std::uint32_t exiting) {
+  for (const Group& other : warp.groups) {
+    const Instruction& in = warp.program->code[other.pc];
+    if (!other.waits || in.control != Control::kMembers) continue;
+    const std::uint32_t lane = FirstLane(other.mask);
+    const std::uint32_t missed = warp.Lanes<std::uint32_t>(in.src[in.num_src - 1])[lane] & exiting;
+    if (missed == 0) continue;
+    warp.current = &in;
+    Fault(warp, lane, fmt::format("waits for threads {:#x} of the warp, which exit", missed));
+  }
+}
+
 // One instruction for a group; says whether the group is still as it was but for its pc.
 Outcome Step(Warp& warp, Group& group) {
   const Instruction& in = warp.program->code[group.pc];
@@ -148,6 +161,7 @@ Outcome Step(Warp& warp, Group& group) {
     return together ? Outcome::kNext : Outcome::kGone;
   }
   if (in.control == Control::kExit) {
+    CheckNobodyWaits(warp, mask);
     warp.live &= ~mask;
     group.mask &= ~mask;
     ++group.pc;
