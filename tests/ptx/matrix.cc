@@ -37,7 +37,34 @@ void LoadMatrices(Warp& warp, const Instruction& in, std::uint32_t mask) {
   }
 }
 
-void BuildLdmatrix(Decoder& d) {
+// stmatrix: the other way.
+void StoreMatrices(Warp& warp, const Instruction& in, std::uint32_t mask) {
+  std::array<std::uint64_t, kLanes> addresses{};
+  const std::uint32_t used = in.vector * kRows;
+  for (std::uint32_t lane = 0; lane < used; ++lane) addresses[lane] = AddressOf(warp, in, lane);
+  CountBanks(warp.block->launch.counts, addresses, used == kLanes ? mask : (1U << used) - 1, 16);
+  for (std::uint32_t matrix = 0; matrix < in.vector; ++matrix) {
+    std::uint16_t elements[kRows][kRows];
+    const auto* a = warp.Lanes<std::uint32_t>(in.src[matrix + 1]);
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+      for (std::uint32_t i = 0; i < 2; ++i) {
+        const std::uint32_t row = lane / 4;
+        const std::uint32_t column = lane % 4 * 2 + i;
+        const auto value = static_cast<std::uint16_t>(a[lane] >> (16 * i));
+        (in.form == 1 ? elements[column][row] : elements[row][column]) = value;
+      }
+    }
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      const std::uint32_t lane = matrix * kRows + row;
+      std::memcpy(Access(warp, lane, in.space, addresses[lane], 16, Intent::kWrite, kAllLanes),
+                  elements[row], 16);
+    }
+  }
+}
+
+// ldmatrix and stmatrix.
+void BuildMoveOfMatrices(Decoder& d) {
+  const bool stores = d.op.Root() == "stmatrix";
   const int count = d.op.TakeOneOf({"x1", "x2", "x4"});
   const bool known = d.op.Take("sync") && d.op.Take("aligned") && d.op.Take("m8n8") &&
                      d.op.TakeType() == Type::kB16 && count >= 0;
@@ -46,10 +73,13 @@ void BuildLdmatrix(Decoder& d) {
   const bool shared = d.op.Take("shared") || d.op.Take("shared::cta");
   d.in.vector = static_cast<std::uint8_t>(1 << count);
   d.in.control = Control::kWholeWarp;
-  d.in.run = LoadMatrices;
-  d.DstVector(d.At(0), 4);
-  if (d.in.num_dst != d.in.vector) d.Fail("another number of registers is wanted");
-  d.Address(d.At(1), shared ? Space::kShared : Space::kGeneric);
+  d.in.run = stores ? StoreMatrices : LoadMatrices;
+  const Operand& registers = d.At(stores ? 1 : 0);
+  if (!stores) d.DstVector(registers, 4);
+  d.Address(d.At(stores ? 0 : 1), shared ? Space::kShared : Space::kGeneric);
+  if (stores) d.SrcVector(registers, 4);
+  const std::size_t found = stores ? d.in.num_src - 1U : d.in.num_dst;
+  if (found != d.in.vector) d.Fail("another number of registers is wanted");
 }
 
 struct Bfloats {
@@ -157,7 +187,8 @@ void BuildMma(Decoder& d) {
 }  // namespace
 
 const BuilderTable& MatrixBuilders() {
-  static const BuilderTable table = {{"ldmatrix", BuildLdmatrix}, {"mma", BuildMma}};
+  static const BuilderTable table = {
+      {"ldmatrix", BuildMoveOfMatrices}, {"stmatrix", BuildMoveOfMatrices}, {"mma", BuildMma}};
   return table;
 }
 

@@ -73,7 +73,6 @@ class GlobalMemory {
   }
   // "12 bytes beyond the end of an allocation of 64 bytes": where an address lies.
   std::string Describe(std::uint64_t address) const;
-  std::map<std::uintptr_t, std::unique_ptr<Region>>& Regions() { return regions_; }
 
  private:
   Region* Search(std::uint64_t address);
