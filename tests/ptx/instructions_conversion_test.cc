@@ -284,7 +284,7 @@ TEST(ConversionTest, ToAndFromF16) {
     return std::uint64_t{f16.Nearest(F32(o[0]))} << 16 | f16.Nearest(F32(o[1]));
   });
   Rows halves;
-  for (std::uint64_t bits = 0; bits < 0x7c00; bits += 0x35) {
+  for (std::uint64_t bits = 0; bits < 0x7c00; bits += 0x3f) {
     halves.push_back({bits});
     halves.push_back({bits | 0x8000});
   }

@@ -46,7 +46,7 @@ struct Region {
   std::vector<Page> pages;
 
   Region(std::byte* memory, std::size_t size, bool initialised);
-  // Throws nothing; the pages are those of absolute addresses divided by kPageBytes.
+  // An offset from the beginning of the first page; pages lie at multiples of kPageBytes.
   std::size_t PageOffset(std::size_t offset) const {
     return offset + (reinterpret_cast<std::uintptr_t>(begin) % kPageBytes);
   }
