@@ -19,6 +19,7 @@
 #include "kernels/base/philox.h"
 #include "kernels/cpu/attention_layout.h"
 #include "kernels/cpu/micro_product-inl.h"
+#include "kernels/cpu/panels-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,23 +52,6 @@ HWY_INLINE void PackRows(const T* from, std::int64_t from_stride, std::int64_t r
   for (std::int64_t row = 0; row < rows; ++row) {
     ConvertRow(from + row * from_stride, to + row * to_stride, head_size);
     for (std::int64_t h = head_size; h < to_stride; ++h) to[row * to_stride + h] = 0.0F;
-  }
-}
-
-// Keys as panels [head_size][PanelKeys()], zeros for the keys that the last panel lacks.
-template <typename T>
-HWY_INLINE void PackPanels(const T* from, std::int64_t from_stride, std::int64_t keys,
-                           std::int64_t head_size, float* HWY_RESTRICT to) {
-  const std::int64_t width = PanelKeys();
-  for (std::int64_t first = 0; first < keys; first += width, to += width * head_size) {
-    const std::int64_t count = std::min(width, keys - first);
-    const T* source = from + first * from_stride;
-    for (std::int64_t key = 0; key < count; ++key, source += from_stride) {
-      for (std::int64_t h = 0; h < head_size; ++h) to[h * width + key] = LoadOne(source + h);
-    }
-    for (std::int64_t h = 0; count < width && h < head_size; ++h) {
-      std::fill(to + h * width + count, to + (h + 1) * width, 0.0F);
-    }
   }
 }
 

@@ -26,12 +26,16 @@ std::int64_t ChunkRows(std::int64_t vocabulary) {
   return std::clamp(rows / kMinRows * kMinRows, kMinRows, kMaxRows);
 }
 
+// Floats from one row of logits to the next: a line more than the vocabulary, so that rows of a
+// power of two do not share the same few cache sets.
+std::int64_t LogitsStride(std::int64_t vocabulary) { return RoundUp(vocabulary, 16) + 16; }
+
 struct Buffers {
   std::int32_t* row_of;  // [chunk]: the token of each row
-  float* logits_RV;
-  void* hidden_RD;   // gathered
-  void* dhidden_RD;  // to be scattered
-  Exec gemm_exec;    // the rest
+  float* logits_RV;      // rows LogitsStride apart
+  void* hidden_RD;       // gathered
+  void* dhidden_RD;      // to be scattered
+  Exec gemm_exec;        // the rest
 };
 
 Buffers TakeBuffers(WorkspaceCarver& carver, std::int64_t vocabulary, std::int64_t hidden_size,
@@ -39,10 +43,21 @@ Buffers TakeBuffers(WorkspaceCarver& carver, std::int64_t vocabulary, std::int64
   const std::int64_t rows = ChunkRows(vocabulary);
   Buffers buffers{};
   buffers.row_of = carver.Take<std::int32_t>(rows);
-  buffers.logits_RV = carver.Take<float>(rows * vocabulary);
+  buffers.logits_RV = carver.Take<float>(rows * LogitsStride(vocabulary));
   buffers.hidden_RD = carver.Take<char>(rows * hidden_size * SizeOf(dtype));
   buffers.dhidden_RD = carver.Take<char>(rows * hidden_size * SizeOf(dtype));
   return buffers;
+}
+
+TensorView LogitsView(float* logits, std::int64_t rows, std::int64_t vocabulary) {
+  return {logits, DType::kFloat32, rows, vocabulary, LogitsStride(vocabulary)};
+}
+
+// The gradient in the place of the logits.
+ConstTensorView LogitsGradientView(const float* logits, DType dtype, std::int64_t rows,
+                                   std::int64_t vocabulary) {
+  const std::int64_t stride = LogitsStride(vocabulary);
+  return {logits, dtype, rows, vocabulary, dtype == DType::kBFloat16 ? 2 * stride : stride};
 }
 
 void CopyRow(const ConstTensorView& from, std::int64_t from_row, const TensorView& to,
@@ -91,7 +106,7 @@ class Chunks {
     }
     cpu::Gemm(buffers_.gemm_exec, {.a = rows_,
                                    .b = weight_,
-                                   .c = TensorView(buffers_.logits_RV, count_, weight_.rows),
+                                   .c = LogitsView(buffers_.logits_RV, count_, weight_.rows),
                                    .transpose_b = true});
     return true;
   }
@@ -104,7 +119,7 @@ class Chunks {
            row < std::min(count_, (block + 1) * kRowsAtOnce); ++row) {
         const std::int64_t token = row_of(row);
         body(row, static_cast<std::size_t>(token), target_[static_cast<std::size_t>(token)],
-             buffers_.logits_RV + row * weight_.rows);
+             buffers_.logits_RV + row * LogitsStride(weight_.rows));
       }
     });
   }
@@ -144,13 +159,15 @@ void ZeroRowsWithoutTarget(const Exec& exec, const CrossEntropyArgs& args) {
 void LossOfChunk(const Chunks& chunks, const CrossEntropyArgs& args) {
   const std::int64_t vocabulary = args.weight_VD.rows;
   chunks.ForEachRow([&](std::int64_t, std::size_t token, std::int32_t target, float* logits) {
-    const SumOfExps exps = RowSumOfExps(logits, vocabulary);
-    args.nll[token] = static_cast<float>(NegativeLogProbability(exps, logits[target]));
+    const float target_logit = logits[target];
+    const SumOfExps exps = ExpRow(logits, vocabulary);
+    args.nll[token] = static_cast<float>(NegativeLogProbability(exps, target_logit));
     const float weight = args.loss_weight.empty() ? 1.0F : args.loss_weight[token];
     if (args.hidden_TD.dtype == DType::kBFloat16) {
-      SoftmaxGradientRow(logits, vocabulary, exps, target, weight, reinterpret_cast<bf16*>(logits));
+      SoftmaxGradientRow(logits, vocabulary, exps.sum, target, weight,
+                         reinterpret_cast<bf16*>(logits));
     } else {
-      SoftmaxGradientRow(logits, vocabulary, exps, target, weight, logits);
+      SoftmaxGradientRow(logits, vocabulary, exps.sum, target, weight, logits);
     }
   });
 }
@@ -159,8 +176,8 @@ void GradientsOfChunk(const Exec& exec, const Chunks& chunks, const CrossEntropy
   const DType dtype = args.hidden_TD.dtype;
   const std::int64_t vocabulary = args.weight_VD.rows;
   const Buffers& buffers = chunks.buffers();
-  const ConstTensorView dlogits(buffers.logits_RV, dtype, chunks.count(), vocabulary,
-                                dtype == DType::kBFloat16 ? 2 * vocabulary : vocabulary);
+  const ConstTensorView dlogits =
+      LogitsGradientView(buffers.logits_RV, dtype, chunks.count(), vocabulary);
   cpu::Gemm(buffers.gemm_exec, {.a = dlogits,
                                 .b = chunks.rows(),
                                 .c = args.dweight_VD,
@@ -235,9 +252,8 @@ std::int64_t CrossEntropyWorkspaceBytes(const Exec& exec, std::int64_t vocabular
   const std::int64_t rows = ChunkRows(vocabulary);
   const ConstTensorView hidden(nullptr, dtype, rows, hidden_size);
   const ConstTensorView weight(nullptr, dtype, vocabulary, hidden_size);
-  const TensorView logits(nullptr, DType::kFloat32, rows, vocabulary);
-  const ConstTensorView dlogits(nullptr, dtype, rows, vocabulary,
-                                dtype == DType::kBFloat16 ? 2 * vocabulary : vocabulary);
+  const TensorView logits = LogitsView(nullptr, rows, vocabulary);
+  const ConstTensorView dlogits = LogitsGradientView(nullptr, dtype, rows, vocabulary);
   const TensorView dweight(nullptr, DType::kFloat32, vocabulary, hidden_size);
   const TensorView dhidden(nullptr, dtype, rows, hidden_size);
   const std::int64_t gemm_bytes = std::max(

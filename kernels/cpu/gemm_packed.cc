@@ -1,11 +1,14 @@
-// The classic loops of a packed product (Goto and van de Geijn, "Anatomy of high-performance matrix
+// A packed product (after Goto and van de Geijn, "Anatomy of high-performance matrix
 // multiplication", 2008): C in pieces for threads; in a piece K in parts; per part B as panels of
-// two vectors' columns, A in blocks of rows; innermost a group of rows times a panel out of
-// registers. A panel lies in L1, a block of A in L2. Threads share nothing: packing costs a few
-// per cent of a piece's arithmetic and spares barriers.
+// two vectors' columns; innermost a group of rows times a panel out of registers. B's panels lie
+// in L2 and stream past a group of A's rows, which stays in L1. So fp32 rows of A are read where
+// they lie, at any stride: at 256 channels, packing them as Goto does cost 6 to 8 % of a product.
+// What must be packed of A (bf16, columns) goes in small blocks. Threads share nothing: packing B
+// costs one or two per cent of a piece's arithmetic and spares barriers.
 #include "kernels/cpu/gemm_packed.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/base/int_math.h"
@@ -17,16 +20,20 @@
 #define SEQUELA_KERNELS_CPU_GEMM_PACKED_ONCE_
 namespace sequela::cpu {
 
-// A panel of 16 columns takes 16 KiB, half of L1, a block of A 240 KiB, a piece of B 512 KiB.
+// A piece of B takes 256 KiB, half of an L2; a group of 6 rows of A 6 KiB and a panel of 16 columns
+// 16 KiB of an L1 of 32 KiB; a packed block of A 48 KiB.
 constexpr std::int64_t kMaxDepth = 256;
-constexpr std::int64_t kBlockRows = 240;
-constexpr std::int64_t kMaxPieceRows = 4 * kBlockRows;
-constexpr std::int64_t kMaxPieceColumns = 512;
+constexpr std::int64_t kMaxPieceRows = 2048;
+constexpr std::int64_t kMaxPieceColumns = 256;
+// Whole groups of every target, and whole cache lines of A's columns.
+constexpr std::int64_t kBlockRows = 48;
 // Sizes of pieces are multiples of every target's groups and panels.
-constexpr std::int64_t kRowStep = 12;
+constexpr std::int64_t kRowStep = kBlockRows;
 constexpr std::int64_t kColumnStep = 32;
 // Rows of K packed at a time where they lie far apart.
 constexpr std::int64_t kRowsAtOnce = 8;
+// And how far ahead they are fetched.
+constexpr std::int64_t kRowsAhead = 2 * kRowsAtOnce;
 
 struct Range {
   std::int64_t begin = 0, end = 0;
@@ -48,55 +55,16 @@ struct PackBuffers {
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.h:
 #include "kernels/cpu/micro_product-inl.h"
+#include "kernels/cpu/panels-inl.h"
 #include "kernels/cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu::HWY_NAMESPACE {
 namespace {
 
-// to[k * width + j] = from[j * stride + k] for four j and four k.
-template <typename T>
-HWY_INLINE void Transpose4x4(const T* from, std::int64_t stride, float* to, std::int64_t width) {
-#if HWY_TARGET == HWY_SCALAR  // has no vectors of four
-  for (int i = 0; i < 16; ++i) to[i % 4 * width + i / 4] = LoadOne(from + i / 4 * stride + i % 4);
-#else
-  const hn::CappedTag<float, 4> d;
-  const auto r0 = LoadFloats(d, from), r1 = LoadFloats(d, from + stride);
-  const auto r2 = LoadFloats(d, from + 2 * stride), r3 = LoadFloats(d, from + 3 * stride);
-  const auto low01 = hn::InterleaveLower(d, r0, r1), low23 = hn::InterleaveLower(d, r2, r3);
-  const auto high01 = hn::InterleaveUpper(d, r0, r1), high23 = hn::InterleaveUpper(d, r2, r3);
-  hn::StoreU(hn::ConcatLowerLower(d, low23, low01), d, to);
-  hn::StoreU(hn::ConcatUpperUpper(d, low23, low01), d, to + width);
-  hn::StoreU(hn::ConcatLowerLower(d, high23, high01), d, to + 2 * width);
-  hn::StoreU(hn::ConcatUpperUpper(d, high23, high01), d, to + 3 * width);
-#endif
-}
-
-// Columns n of B over k, stored [N, K], as panels [k][PanelKeys()] with zeros behind the last.
-template <typename T>
-void PackTransposedPanels(const ConstTensorView& b, Range n, Range k, float* to) {
-  const std::int64_t width = PanelKeys(), depth = k.size();
-  for (std::int64_t first = n.begin; first < n.end; first += width, to += width * depth) {
-    const std::int64_t count = std::min(width, n.end - first);
-    const T* rows = Row<T>(b, first) + k.begin;
-    if (count < width) std::fill(to, to + width * depth, 0.0F);
-    for (std::int64_t j = 0; j < count; j += 4) {
-      const T* from = rows + j * b.stride;
-      std::int64_t i = 0;
-      for (; j + 4 <= count && i + 4 <= depth; i += 4) {
-        Transpose4x4(from + i, b.stride, to + i * width + j, width);
-      }
-      for (; i < depth; ++i) {
-        for (std::int64_t rest = 0; rest < std::min<std::int64_t>(4, count - j); ++rest) {
-          to[i * width + j + rest] = LoadOne(from + rest * b.stride + i);
-        }
-      }
-    }
-  }
-}
-
-// The same, stored [K, N]. A few rows at a time: whole rows would scatter over too many panels,
-// whole panels over too many pages.
+// Columns n of B over k, stored [K, N], as panels [k][PanelKeys()] with zeros behind the last. A
+// few rows at a time: whole rows would scatter over too many panels, whole panels over too many
+// pages.
 template <typename T>
 void PackPanelsOfRows(const ConstTensorView& b, Range n, Range k, float* to) {
   const std::int64_t width = PanelKeys();
@@ -106,6 +74,7 @@ void PackPanelsOfRows(const ConstTensorView& b, Range n, Range k, float* to) {
       float* out = to + (first - n.begin) * k.size() + (low - k.begin) * width;
       for (std::int64_t i = low; i < std::min(low + kRowsAtOnce, k.end); ++i, out += width) {
         const T* from = Row<T>(b, i) + first;
+        hwy::Prefetch(Row<T>(b, std::min(i + kRowsAhead, k.end - 1)) + first);
         if (count == width) {
           StoreFloats(F32(), LoadFloats(F32(), from), out);
           StoreFloats(F32(), LoadFloats(F32(), from + Lanes()), out + Lanes());
@@ -173,24 +142,116 @@ void PartialPanel(std::int64_t rows, std::int64_t columns, Operand a, Operand b,
   }
 }
 
-// C [m, n] (+)= a block of A times panels of B.
-template <bool kTransposedA>
-void MultiplyBlock(const float* a_block, const float* b_panels, std::int64_t rows,
-                   std::int64_t columns, std::int64_t depth, float* c, std::int64_t ldc,
-                   bool accumulate) {
-  const std::int64_t width = PanelKeys();
-  for (std::int64_t column = 0; column < columns; column += width, b_panels += width * depth) {
-    const Operand b = {b_panels, width};
-    for (std::int64_t row = 0; row < rows; row += kGroupRows) {
-      const std::int64_t count = std::min<std::int64_t>(kGroupRows, rows - row);
-      const Operand a = {a_block + row * depth, kTransposedA ? kGroupRows : depth};
-      float* target = c + row * ldc + column;
-      if (column + width <= columns) {
-        ProductOfRows<2, kTransposedA>(count, a, b, depth, target, ldc, accumulate);
-      } else {
-        PartialPanel<kTransposedA>(count, columns - column, a, b, depth, target, ldc, accumulate);
+// Fetches a matrix that is wanted next, a few cache lines at each step of the work before it.
+class Fetcher {
+ public:
+  Fetcher(const ConstTensorView& next, std::int64_t steps)
+      : next_(next),
+        lines_of_row_(CeilDiv(next.columns * SizeOf(next.dtype), kLineBytes)),
+        lines_of_step_(CeilDiv(next.rows * lines_of_row_, std::max<std::int64_t>(steps, 1))) {}
+
+  HWY_INLINE void Step() {
+    for (std::int64_t i = 0; i < lines_of_step_ && row_ < next_.rows; ++i) {
+      const auto* row =
+          static_cast<const char*>(next_.data) + row_ * next_.stride * SizeOf(next_.dtype);
+      hwy::Prefetch(row + line_ * kLineBytes);
+      if (++line_ == lines_of_row_) {
+        line_ = 0;
+        ++row_;
       }
     }
+  }
+
+ private:
+  static constexpr std::int64_t kLineBytes = 64;
+
+  ConstTensorView next_;
+  std::int64_t lines_of_row_, lines_of_step_;
+  std::int64_t row_ = 0, line_ = 0;
+};
+
+// C [rows, columns] (+)= a group of rows of A times panels of B.
+template <bool kTransposedA>
+void MultiplyGroup(std::int64_t rows, std::int64_t columns, Operand a, const float* b_panels,
+                   std::int64_t depth, float* c, std::int64_t ldc, bool accumulate,
+                   Fetcher& fetcher) {
+  const std::int64_t width = PanelKeys();
+  for (std::int64_t column = 0; column < columns; column += width, b_panels += width * depth) {
+    fetcher.Step();
+    const Operand b = {b_panels, width};
+    if (column + width <= columns) {
+      ProductOfRows<2, kTransposedA>(rows, a, b, depth, c + column, ldc, accumulate);
+    } else {
+      PartialPanel<kTransposedA>(rows, columns - column, a, b, depth, c + column, ldc, accumulate);
+    }
+  }
+}
+
+// One part of K of a piece, B packed.
+struct PieceOfPart {
+  Range m, n, k;
+  const float* b_panels;
+  float* c;  // of the piece's first row and column
+  std::int64_t ldc;
+  bool accumulate;
+  Range next_k;  // of the part to come; empty after the last
+
+  std::int64_t panels() const { return CeilDiv(n.size(), PanelKeys()); }
+  float* c_row(std::int64_t row) const { return c + (row - m.begin) * ldc; }
+};
+
+// A's part as it is stored: rows of M over k, or rows of k over M.
+HWY_INLINE ConstTensorView PartOfA(const GemmArgs& args, Range m, Range k) {
+  return args.transpose_a ? args.a.RowRange(k.begin, k.size()).ColumnRange(m.begin, m.size())
+                          : args.a.RowRange(m.begin, m.size()).ColumnRange(k.begin, k.size());
+}
+
+// What is wanted of A once the rows before `row` are done: the next `count` rows, or the first ones
+// of the next part.
+HWY_INLINE ConstTensorView NextOfA(const GemmArgs& args, const PieceOfPart& part, std::int64_t row,
+                                   std::int64_t count) {
+  const bool more = row < part.m.end;
+  const std::int64_t first = more ? row : part.m.begin;
+  return PartOfA(args, {first, std::min(first + count, part.m.end)}, more ? part.k : part.next_k);
+}
+
+// The rows of A are read where they lie.
+void MultiplyInPlace(const GemmArgs& args, const PieceOfPart& part) {
+  for (std::int64_t row = part.m.begin; row < part.m.end; row += kGroupRows) {
+    const std::int64_t end = std::min<std::int64_t>(row + kGroupRows, part.m.end);
+    Fetcher fetcher(NextOfA(args, part, end, kGroupRows), part.panels());
+    MultiplyGroup<false>(end - row, part.n.size(),
+                         {Row<float>(args.a, row) + part.k.begin, args.a.stride}, part.b_panels,
+                         part.k.size(), part.c_row(row), part.ldc, part.accumulate, fetcher);
+  }
+}
+
+// A is packed, a block of rows at a time.
+template <typename T, bool kTransposedA>
+void MultiplyBlocks(const GemmArgs& args, const PieceOfPart& part, float* a_block) {
+  const std::int64_t depth = part.k.size();
+  for (std::int64_t first = part.m.begin; first < part.m.end; first += kBlockRows) {
+    const Range rows = {first, std::min(part.m.end, first + kBlockRows)};
+    kTransposedA ? PackGroupsOfBlock<T>(args.a, rows, part.k, a_block)
+                 : PackRowsOfBlock<T>(args.a, rows, part.k, a_block);
+    Fetcher fetcher(NextOfA(args, part, rows.end, kBlockRows),
+                    CeilDiv(rows.size(), std::int64_t{kGroupRows}) * part.panels());
+    for (std::int64_t row = first; row < rows.end; row += kGroupRows) {
+      MultiplyGroup<kTransposedA>(
+          std::min<std::int64_t>(kGroupRows, rows.end - row), part.n.size(),
+          {a_block + (row - first) * depth, kTransposedA ? kGroupRows : depth}, part.b_panels,
+          depth, part.c_row(row), part.ldc, part.accumulate, fetcher);
+    }
+  }
+}
+
+template <typename T>
+void MultiplyPart(const GemmArgs& args, const PieceOfPart& part, float* a_block) {
+  if (args.transpose_a) return MultiplyBlocks<T, true>(args, part, a_block);
+  if constexpr (std::is_same_v<T, float>) {
+    MultiplyInPlace(args, part);
+  } else {
+    MultiplyBlocks<T, false>(args, part, a_block);
   }
 }
 
@@ -203,17 +264,26 @@ void RunPieceOf(const GemmArgs& args, Range m, Range n, const PackBuffers& buffe
   const std::int64_t depth = args.transpose_a ? args.a.rows : args.a.columns;
   const std::int64_t parts = CeilDiv(depth, kMaxDepth);
   for (std::int64_t part = 0; part < parts; ++part) {
-    const Range k = {depth * part / parts, depth * (part + 1) / parts};
-    args.transpose_b ? PackTransposedPanels<T>(args.b, n, k, buffers.b_panels)
-                     : PackPanelsOfRows<T>(args.b, n, k, buffers.b_panels);
-    for (std::int64_t row = m.begin; row < m.end; row += kBlockRows) {
-      const Range rows = {row, std::min(m.end, row + kBlockRows)};
-      args.transpose_a ? PackGroupsOfBlock<T>(args.a, rows, k, buffers.a_block)
-                       : PackRowsOfBlock<T>(args.a, rows, k, buffers.a_block);
-      const auto multiply = args.transpose_a ? MultiplyBlock<true> : MultiplyBlock<false>;
-      multiply(buffers.a_block, buffers.b_panels, rows.size(), n.size(), k.size(),
-               c + (row - m.begin) * ldc, ldc, part > 0 || args.accumulate);
+    const auto k_of = [&](std::int64_t i) {
+      return Range{depth * i / parts, depth * (i + 1) / parts};
+    };
+    const Range k = k_of(part);
+    if (args.transpose_b) {
+      PackPanels(Row<T>(args.b, n.begin) + k.begin, args.b.stride, n.size(), k.size(),
+                 buffers.b_panels);
+    } else {
+      PackPanelsOfRows<T>(args.b, n, k, buffers.b_panels);
     }
+    MultiplyPart<T>(args,
+                    {.m = m,
+                     .n = n,
+                     .k = k,
+                     .b_panels = buffers.b_panels,
+                     .c = c,
+                     .ldc = ldc,
+                     .accumulate = part > 0 || args.accumulate,
+                     .next_k = part + 1 < parts ? k_of(part + 1) : Range{k.end, k.end}},
+                    buffers.a_block);
   }
   for (std::int64_t row = 0; rounds && row < m.size(); ++row) {
     ConvertRow(c + row * ldc, Row<bf16>(target, row), n.size());
@@ -240,7 +310,7 @@ struct PieceSize {
 };
 
 // Cycles of a piece per number of depth: 16 multiply-adds each, and one for a packed number, of
-// which a piece has one per row and one per column.
+// which a piece has one per column, and for a row that is packed or fetched about as much.
 double CyclesPerDepth(const PieceSize& size) {
   return static_cast<double>(size.rows * size.columns) / 16.0 +
          static_cast<double>(size.rows + size.columns);

@@ -25,7 +25,9 @@ HWY_INLINE VF32 LoadTail(F32 d, const float* x, std::int64_t count, float filler
   return hn::Load(d, lanes);
 }
 
-SumOfExps RowSumOfExps(const float* HWY_RESTRICT x, std::int64_t count) {
+// Keeps the exponentials that it sums, in the place of x, where `kKeep`.
+template <bool kKeep, typename Row>
+HWY_INLINE SumOfExps SumExps(Row* HWY_RESTRICT x, std::int64_t count) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   constexpr float kNothing = -std::numeric_limits<float>::infinity();
@@ -35,50 +37,59 @@ SumOfExps RowSumOfExps(const float* HWY_RESTRICT x, std::int64_t count) {
   if (whole < count) max = hn::Max(max, LoadTail(d, x + whole, count - whole, kNothing));
   max = hn::MaxOfLanes(d, max);
 
+  const auto exp_at = [&](std::int64_t i) HWY_ATTR {
+    const auto e = ExpBelow(d, hn::LoadU(d, x + i), max);
+    if constexpr (kKeep) hn::StoreU(e, d, x + i);
+    return e;
+  };
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
   std::int64_t i = 0;
   for (; i + 2 * lanes <= whole; i += 2 * lanes) {
-    sum0 = hn::Add(sum0, ExpBelow(d, hn::LoadU(d, x + i), max));
-    sum1 = hn::Add(sum1, ExpBelow(d, hn::LoadU(d, x + i + lanes), max));
+    sum0 = hn::Add(sum0, exp_at(i));
+    sum1 = hn::Add(sum1, exp_at(i + lanes));
   }
-  if (i < whole) sum0 = hn::Add(sum0, ExpBelow(d, hn::LoadU(d, x + i), max));
+  if (i < whole) sum0 = hn::Add(sum0, exp_at(i));
   if (whole < count) {
-    sum1 = hn::Add(sum1, ExpBelow(d, LoadTail(d, x + whole, count - whole, kNothing), max));
+    const auto e = ExpBelow(d, LoadTail(d, x + whole, count - whole, kNothing), max);
+    sum1 = hn::Add(sum1, e);
+    if constexpr (kKeep) {
+      HWY_ALIGN float tail[HWY_MAX_BYTES / sizeof(float)];
+      hn::Store(e, d, tail);
+      std::copy(tail, tail + (count - whole), x + whole);
+    }
   }
   return {hn::GetLane(max), hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)))};
 }
 
+SumOfExps RowSumOfExps(const float* x, std::int64_t count) { return SumExps<false>(x, count); }
+
+SumOfExps ExpRow(float* x, std::int64_t count) { return SumExps<true>(x, count); }
+
 template <typename Out>
-HWY_INLINE void GradientRow(const float* x, std::int64_t count, const SumOfExps& exps,
-                            std::int64_t target, float weight, Out* out) {
+HWY_INLINE void GradientRow(const float* exps, std::int64_t count, float sum, std::int64_t target,
+                            float weight, Out* out) {
   const F32 d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto max = hn::Set(d, exps.max);
-  const float scale = weight / exps.sum;
-  const float target_probability = std::exp(x[target] - exps.max) / exps.sum;
+  const float scale = weight / sum;
+  const float target_probability = exps[target] / sum;
   const auto scale_v = hn::Set(d, scale);
   std::int64_t i = 0;
-  // Ascending: where out is x, narrower numbers are written only behind what was read.
+  // Ascending: where out is exps, narrower numbers are written only behind what was read.
   for (; i + lanes <= count; i += lanes) {
-    StoreFloats(d, hn::Mul(scale_v, ExpBelow(d, hn::LoadU(d, x + i), max)), out + i);
+    StoreFloats(d, hn::Mul(scale_v, hn::LoadU(d, exps + i)), out + i);
   }
-  if (i < count) {
-    HWY_ALIGN float tail[HWY_MAX_BYTES / sizeof(float)];
-    const auto last = LoadTail(d, x + i, count - i, 0.0F);
-    hn::Store(hn::Mul(scale_v, ExpBelow(d, last, max)), d, tail);
-    for (std::int64_t j = i; j < count; ++j) StoreOne(tail[j - i], out + j);
-  }
+  for (; i < count; ++i) StoreOne(scale * exps[i], out + i);
   StoreOne(weight * (target_probability - 1.0F), out + target);
 }
 
-void SoftmaxGradientFloats(const float* x, std::int64_t count, const SumOfExps& exps,
-                           std::int64_t target, float weight, float* out) {
-  GradientRow(x, count, exps, target, weight, out);
+void SoftmaxGradientFloats(const float* exps, std::int64_t count, float sum, std::int64_t target,
+                           float weight, float* out) {
+  GradientRow(exps, count, sum, target, weight, out);
 }
 
-void SoftmaxGradientBf16(const float* x, std::int64_t count, const SumOfExps& exps,
-                         std::int64_t target, float weight, bf16* out) {
-  GradientRow(x, count, exps, target, weight, out);
+void SoftmaxGradientBf16(const float* exps, std::int64_t count, float sum, std::int64_t target,
+                         float weight, bf16* out) {
+  GradientRow(exps, count, sum, target, weight, out);
 }
 
 std::int64_t RankOf(const float* HWY_RESTRICT x, std::int64_t count, std::int64_t target) {
@@ -117,6 +128,7 @@ HWY_AFTER_NAMESPACE();
 namespace sequela::cpu {
 
 HWY_EXPORT(RowSumOfExps);
+HWY_EXPORT(ExpRow);
 HWY_EXPORT(SoftmaxGradientFloats);
 HWY_EXPORT(SoftmaxGradientBf16);
 HWY_EXPORT(RankOf);
@@ -126,19 +138,21 @@ SumOfExps RowSumOfExps(const float* x, std::int64_t count) {
   return HWY_DYNAMIC_DISPATCH(RowSumOfExps)(x, count);
 }
 
+SumOfExps ExpRow(float* x, std::int64_t count) { return HWY_DYNAMIC_DISPATCH(ExpRow)(x, count); }
+
 double NegativeLogProbability(const SumOfExps& exps, float x) {
   return std::log(static_cast<double>(exps.sum)) +
          (static_cast<double>(exps.max) - static_cast<double>(x));
 }
 
-void SoftmaxGradientRow(const float* x, std::int64_t count, const SumOfExps& exps,
-                        std::int64_t target, float weight, float* out) {
-  HWY_DYNAMIC_DISPATCH(SoftmaxGradientFloats)(x, count, exps, target, weight, out);
+void SoftmaxGradientRow(const float* exps, std::int64_t count, float sum, std::int64_t target,
+                        float weight, float* out) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxGradientFloats)(exps, count, sum, target, weight, out);
 }
 
-void SoftmaxGradientRow(const float* x, std::int64_t count, const SumOfExps& exps,
-                        std::int64_t target, float weight, bf16* out) {
-  HWY_DYNAMIC_DISPATCH(SoftmaxGradientBf16)(x, count, exps, target, weight, out);
+void SoftmaxGradientRow(const float* exps, std::int64_t count, float sum, std::int64_t target,
+                        float weight, bf16* out) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxGradientBf16)(exps, count, sum, target, weight, out);
 }
 
 std::int64_t RankOf(const float* x, std::int64_t count, std::int64_t target) {

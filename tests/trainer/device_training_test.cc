@@ -43,8 +43,8 @@ struct Settings {
 // learn.
 std::vector<Batch> MicrobatchesOf(int step) {
   const std::int64_t first = 100 * (step % 2);
-  return {testing::MakeBatch(SmallModel(), {31, 1, 70}, 1, first),
-          testing::MakeBatch(SmallModel(), {64, 9}, 1, first + 50)};
+  return {testing::MakeBatch(SmallModel(), {31, 1, 40}, 1, first),
+          testing::MakeBatch(SmallModel(), {65}, 1, first + 50)};
 }
 
 std::vector<double> Losses(Device& device, const Settings& settings, int steps = kSteps) {
@@ -95,13 +95,12 @@ TEST(DeviceTrainingTest, Bf16LossesAreWithinTheRule) {
 
 TEST(DeviceTrainingTest, RepeatsAndRecomputationChangeNoBit) {
   constexpr int kFewSteps = 2;
-  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
-    const std::vector<double> once = Losses(testing::TestDevice(), {.dtype = dtype}, kFewSteps);
-    for (const Recompute level : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
-      EXPECT_EQ(Losses(testing::TestDevice(), {.dtype = dtype, .recompute = level}, kFewSteps),
-                once)
-          << NameOf(level);
-    }
+  const Settings settings = {.dtype = DType::kBFloat16};
+  const std::vector<double> once = Losses(testing::TestDevice(), settings, kFewSteps);
+  for (const Recompute level : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+    Settings again = settings;
+    again.recompute = level;
+    EXPECT_EQ(Losses(testing::TestDevice(), again, kFewSteps), once) << NameOf(level);
   }
 }
 
