@@ -142,9 +142,9 @@ inline Bytes Embedding(DType type) {
   PoisonedWorkspace workspace(EmbeddingBackwardWorkspaceBytes(kTokens, kWidth));
   PoisonedMatrix d_table = Random(DType::kFloat32, kVocabulary, kWidth);
   EmbeddingBackward(TestExec(1, workspace.span()), {.plan = &plan,
+                                                    .plan_image = image.data(),
                                                     .d_out_TD = out.view(),
-                                                    .d_table_VD = d_table.view(),
-                                                    .plan_image = image.data()});
+                                                    .d_table_VD = d_table.view()});
   return BytesOf(out, d_table);
 }
 
