@@ -14,6 +14,7 @@ __device__ void FirstThreads(const FaultParams& p) {
     if (kFault == Fault::kDivergent) __syncthreads();
     value = line[threadIdx.x ^ 8];
   }
+  __syncthreads();  // where the others wait
   p.out[threadIdx.x] = value;
 }
 FAULT_KERNEL(first_threads, FirstThreads, kNone)
