@@ -43,9 +43,9 @@ std::int64_t Depth(const GemmArgs& args) { return args.transpose_a ? args.a.rows
 
 std::string TextOf(const GemmArgs& args) {
   const auto name = [](DType dtype) { return dtype == DType::kBFloat16 ? "bf16" : "fp32"; };
-  return fmt::format("C[{}, {}] {}= {}{}[{}, {}] {}[{}, {}], {} to {}", args.c.rows, args.c.columns,
-                     args.accumulate ? "+" : "", "A", args.transpose_a ? "^T" : "", args.a.rows,
-                     args.a.columns, args.transpose_b ? "B^T" : "B", args.b.rows, args.b.columns,
+  return fmt::format("[{}, {}] {} A{} [{}, {}] B{} [{}, {}], {} to {}", args.c.rows, args.c.columns,
+                     args.accumulate ? "+=" : "=", args.transpose_a ? "^T" : "", args.a.rows,
+                     args.a.columns, args.transpose_b ? "^T" : "", args.b.rows, args.b.columns,
                      name(args.a.dtype), name(args.c.dtype));
 }
 
@@ -177,7 +177,9 @@ class Library {
   Prepared Prepare(const GemmArgs& args) {
     int device = 0;
     const cudaError_t error = cudaGetDevice(&device);
-    if (error != cudaSuccess) throw MachineError("no CUDA device: {}", cudaGetErrorString(error));
+    if (error != cudaSuccess) {
+      throw MachineError("no CUDA device for {}: {}", TextOf(args), cudaGetErrorString(error));
+    }
     const std::scoped_lock lock(mutex_);
     cublasLtHandle_t& handle = handles_[device];
     if (handle == nullptr) Check(cublasLtCreate(&handle), "starting", args);

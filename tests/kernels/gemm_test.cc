@@ -1,14 +1,17 @@
 // ctest: labels=sanitize timeout=180 cuda
 #include "kernels/gemm.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "kernels/base/errors.h"
 #include "kernels/cpu/gemm_packed.h"
 #include "kernels/cpu/gemm_tiles.h"
 #include "tests/reference/gemm.h"
@@ -275,6 +278,26 @@ TEST_F(GemmContractTest, TwoTranspositionsAreOurMistake) {
 TEST_F(GemmContractTest, TooSmallAWorkspaceIsOurMistake) {
   ExpectOurMistake([](Exec& exec, GemmArgs&) { exec.workspace = exec.workspace.first(63); });
 }
+
+#if defined(SEQUELA_WITH_CUDA)
+TEST(GemmWithoutDriverTest, IsTheMachinesFault) {
+  if (testing::OnCuda() || std::filesystem::exists("/dev/nvidiactl")) {
+    GTEST_SKIP() << "there is a driver, or what stands for one";
+  }
+  PoisonedMatrix a(kBf16, 4, 5), b(kBf16, 5, 3), c(kFp32, 4, 3);
+  const GemmArgs args{.a = a.view(), .b = b.view(), .c = c.view()};
+  Exec exec{.backend = Backend::kCuda};
+  PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+  exec.workspace = workspace.span();
+  EXPECT_THROW(PrepareGemm(exec, args), MachineError);
+  try {
+    Gemm(exec, args);
+    ADD_FAILURE() << "multiplied without a driver";
+  } catch (const MachineError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("[4, 3] = A [4, 5] B [5, 3], bf16 to fp32"));
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace sequela
