@@ -233,7 +233,9 @@ TEST_P(RightKernelTest, Passes) {
   EXPECT_EQ(outcome.fault, "");
   EXPECT_EQ(outcome.out, GetParam().expected(InputOf(GetParam())));
   // The twin of "transpose" is right but for these.
-  if (GetParam().kernel == "transpose") EXPECT_EQ(outcome.bank_conflicts, 0);
+  if (GetParam().kernel == "transpose") {
+    EXPECT_EQ(outcome.bank_conflicts, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, RightKernelTest, ::testing::ValuesIn(Exercises()),
