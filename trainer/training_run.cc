@@ -113,12 +113,12 @@ void TrainingRun::Begin() {
 void TrainingRun::Impl::MakeWeights() {
   Communicator* communicator = &setup.communicator;
   if (!setup.device->is_host()) {
-    tensor_communicator = setup.world.MakeTensorCommunicator(setup.device->backend(),
-                                                             setup.device->compute_stream());
+    tensor_communicator =
+        setup.world.MakeTensorCommunicator(setup.device->backend(), setup.device->compute_stream());
     communicator = tensor_communicator.get();
   }
-  state = std::make_unique<TrainState>(setup.config, setup.state_options, *communicator,
-                                       *setup.device);
+  state =
+      std::make_unique<TrainState>(setup.config, setup.state_options, *communicator, *setup.device);
   if (setup.checkpoint) {
     RestoreCheckpoint(*setup.checkpoint, state->optimizer());
   } else if (!setup.options.init_from.empty()) {

@@ -16,9 +16,11 @@ namespace {
 constexpr int kSteps = 10;
 constexpr std::uint64_t kSeed = 7;
 
-// Two layers whose heads are as wide as the tensor-core kernels want them, two query heads a key
-// head; an odd vocabulary.
-ModelConfig SmallModel() {
+constexpr int kTensorCoreHead = 64;  // what the tensor-core kernels of attention want
+constexpr int kPlainHead = 32;
+
+// Two layers, two query heads a key head; an odd vocabulary.
+ModelConfig SmallModel(int head_dim = kTensorCoreHead) {
   ModelConfig config;
   config.model_type = ModelType::kQwen3;
   config.vocab_size = 67;
@@ -27,39 +29,49 @@ ModelConfig SmallModel() {
   config.num_hidden_layers = 2;
   config.num_attention_heads = 2;
   config.num_key_value_heads = 1;
-  config.head_dim = 64;
+  config.head_dim = head_dim;
   config.qk_norm = config.tie_word_embeddings = true;
   config.position = PositionKind::kBoth;
   config.dropout = 0.1;
   return config;
 }
 
+// Which documents of a step make up its micro-batches.
+using Grouping = std::vector<std::vector<std::int64_t>>;
+const Grouping kTwoMicrobatches = {{0, 1, 2}, {3}};
+
 struct Settings {
   DType dtype = DType::kFloat32;
   Recompute recompute = Recompute::kNone;
+  Grouping grouping = kTwoMicrobatches;
+  int head_dim = kTensorCoreHead;
 };
 
-// Two micro-batches a step; every second step has the same documents, so that there is something to
-// learn.
-std::vector<Batch> MicrobatchesOf(int step) {
-  const std::int64_t first = 100 * (step % 2);
-  return {testing::MakeBatch(SmallModel(), {31, 1, 40}, 1, first),
-          testing::MakeBatch(SmallModel(), {65}, 1, first + 50)};
+// Every second step has the same documents, so that there is something to learn.
+std::vector<Batch> MicrobatchesOf(int step, const Grouping& grouping) {
+  const Batch all = testing::MakeBatch(SmallModel(), {31, 1, 40, 65}, 1, 100 * (step % 2));
+  std::vector<Batch> batches;
+  for (const auto& group : grouping) {
+    std::vector<Batch> documents;
+    for (const std::int64_t d : group) documents.push_back(testing::OneDocument(all, d));
+    batches.push_back(testing::Joined(documents));
+  }
+  return batches;
 }
 
 std::vector<double> Losses(Device& device, const Settings& settings, int steps = kSteps) {
   const auto communicator = MakeSelfCommunicator();
-  TrainState state(SmallModel(),
+  TrainState state(SmallModel(settings.head_dim),
                    {.decoder = {.compute_dtype = settings.dtype,
                                 .recompute = settings.recompute,
-                                .max_tokens = 128},
+                                .max_tokens = 144},
                     .optimizer = {},
                     .zero_stage = 0},
                    *communicator, device);
   state.Initialize(kSeed);
   std::vector<double> losses;
   for (int step = 0; step < steps; ++step) {
-    const std::vector<Batch> batches = MicrobatchesOf(step);
+    const std::vector<Batch> batches = MicrobatchesOf(step, settings.grouping);
     losses.push_back(
         TrainStep(state,
                   {.microbatches = batches, .learning_rate = 3e-3, .seed = kSeed, .step = step})
@@ -82,15 +94,33 @@ TEST(DeviceTrainingTest, Fp32LossesAreTheCpus) {
   EXPECT_LT(LargestRelativeDifference(Losses(testing::TestDevice(), {}), expected), 1e-4);
 }
 
-// As far from fp32 as the CPU's own bf16 is, at most twice.
+// With the same rounding points as the CPU (plain attention: probabilities stay in fp32) as far
+// from fp32 as honest runs of bf16 are, at most twice. One run's largest difference is an accident
+// of ten steps of AdamW, which blows up the roundings of small gradients: honest is the largest of
+// the CPU's runs with the same documents in other micro-batches.
 TEST(DeviceTrainingTest, Bf16LossesAreWithinTheRule) {
-  const std::vector<double> exact = Losses(HostDevice(), {});
-  const double honest =
-      LargestRelativeDifference(Losses(HostDevice(), {.dtype = DType::kBFloat16}), exact);
+  const Settings settings = {.dtype = DType::kBFloat16, .head_dim = kPlainHead};
+  const std::vector<double> exact = Losses(HostDevice(), {.head_dim = kPlainHead});
+  double honest = 0.0;
+  for (const Grouping& grouping :
+       {kTwoMicrobatches, Grouping{{0, 1, 2, 3}}, Grouping{{0}, {1}, {2}, {3}},
+        Grouping{{3, 2}, {1, 0}}, Grouping{{2, 0, 3, 1}}, Grouping{{3}, {2}, {1}, {0}}}) {
+    Settings again = settings;
+    again.grouping = grouping;
+    honest = std::max(honest, LargestRelativeDifference(Losses(HostDevice(), again), exact));
+  }
   ASSERT_LT(honest, 0.02);
+  EXPECT_LT(LargestRelativeDifference(Losses(testing::TestDevice(), settings), exact), 2 * honest);
+}
+
+// Tensor cores take probabilities and their gradients in bf16, which the CPU has not:
+// attention_test holds each to the rule. What they do to training is held to what bf16 may cost a
+// model: 0.5 %.
+TEST(DeviceTrainingTest, TensorCoreLossesAreWithinHalfAPercent) {
+  const std::vector<double> exact = Losses(HostDevice(), {});
   EXPECT_LT(
       LargestRelativeDifference(Losses(testing::TestDevice(), {.dtype = DType::kBFloat16}), exact),
-      2 * honest);
+      0.005);
 }
 
 TEST(DeviceTrainingTest, RepeatsAndRecomputationChangeNoBit) {
