@@ -53,6 +53,7 @@ std::vector<Batch> MicrobatchesOf(int step, const Grouping& grouping) {
   std::vector<Batch> batches;
   for (const auto& group : grouping) {
     std::vector<Batch> documents;
+    documents.reserve(group.size());
     for (const std::int64_t d : group) documents.push_back(testing::OneDocument(all, d));
     batches.push_back(testing::Joined(documents));
   }
