@@ -4,10 +4,10 @@
 // or our tests would not notice such a mistake in the source.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -54,31 +54,49 @@ const Modules& All() {
 
 struct Mutation {
   std::string name;
-  std::regex pattern;  // of one line
-  std::string replacement;
+  std::string found;  // in the text
+  bool whole;         // the instruction is deleted, or else what was found
+  std::size_t most;   // places of a kernel that are tried, the first ones
 };
 const std::vector<Mutation>& Mutations() {
   static const std::vector<Mutation> mutations = {
-      {"a barrier deleted", std::regex(R"(\bbar(rier)?(\.cta)?\.sync[^;\n]*;)"), ""},
-      {"a warp's barrier deleted", std::regex(R"(\bbar\.warp\.sync[^;\n]*;)"), ""},
-      {"a wait deleted", std::regex(R"(\bcp\.async\.wait_(group|all)[^;\n]*;)"), ""},
-      {"a commit deleted", std::regex(R"(\bcp\.async\.commit_group\s*;)"), ""},
-      {"a matrix not transposed", std::regex(R"((ldmatrix[^;\n]*)\.trans)"), "$1"},
+      {"a barrier deleted", "bar.sync", true, 20},
+      {"a warp's barrier deleted", "bar.warp.sync", true, 20},
+      {"a wait deleted", "cp.async.wait_group", true, 20},
+      {"all waits deleted", "cp.async.wait_all", true, 20},
+      {"a commit deleted", "cp.async.commit_group", true, 20},
+      {"a matrix not transposed", ".trans", false, 2},
   };
   return mutations;
 }
 
-// The module's text with the pattern's occurrence `which` in the kernel replaced; empty where the
-// kernel has no such occurrence.
-std::string Mutant(const Modules::Place& place, const Mutation& mutation, std::size_t which) {
-  const auto body = place.text->begin() + static_cast<std::ptrdiff_t>(place.begin);
-  const auto end = place.text->begin() + static_cast<std::ptrdiff_t>(place.end);
-  std::sregex_iterator match(body, end, mutation.pattern);
-  for (; match != std::sregex_iterator() && which > 0; ++match) --which;
-  if (match == std::sregex_iterator()) return "";
-  return std::string(place.text->begin(), body) + std::string(body, (*match)[0].first) +
-         match->format(mutation.replacement) + std::string((*match)[0].second, place.text->end());
+// Where the kernel has what a mutation looks for.
+std::vector<std::size_t> Occurrences(const Modules::Place& place, const Mutation& mutation) {
+  std::vector<std::size_t> found;
+  for (std::size_t at = place.text->find(mutation.found, place.begin); at < place.end;
+       at = place.text->find(mutation.found, at + 1)) {
+    if (found.size() == mutation.most) break;
+    found.push_back(at);
+  }
+  return found;
 }
+
+// The module's text with the occurrence replaced.
+std::string Mutant(const Modules::Place& place, const Mutation& mutation, std::size_t at,
+                   const std::string& replacement) {
+  std::string text = *place.text;
+  const std::size_t end = mutation.whole ? text.find(';', at) + 1 : at + mutation.found.size();
+  return text.replace(at, end - at, replacement);
+}
+
+// How many mutants rightly pass, by kernel and mutation.
+const std::map<std::string, int> kHarmless = {
+    // Guards a row's last entries, of which a vocabulary that is a multiple of four has none.
+    {"sequela_cross_entropy_loss_bf16: a barrier deleted", 1},
+    // Ends a warp's use of its rows in shared memory; what comes next here lies in others.
+    {"sequela_attention_dkv_64: a warp's barrier deleted", 1},
+    {"sequela_attention_forward_64: a warp's barrier deleted", 1},
+};
 
 // Kernels that an operation launches.
 std::set<std::string> KernelsOf(const Operation& operation, DType type) {
@@ -89,29 +107,45 @@ std::set<std::string> KernelsOf(const Operation& operation, DType type) {
   return kernels;
 }
 
-class MutantsTest : public ::testing::TestWithParam<Operation> {};
+class MutantsTest : public ::testing::TestWithParam<Operation> {
+ protected:
+  void SetUp() override { SetOptions({.async = Async::kLatest}); }
 
-TEST_P(MutantsTest, AreCaught) {
-  const Operation& operation = GetParam();
-  const DType type = DType::kBFloat16;
-  const std::set<std::string> kernels = KernelsOf(operation, type);
-  const Bytes right = operation.run(type);
-  for (const std::string& kernel : kernels) {
+  // Whether the operation fails with this text, or gives other bytes than the right ones.
+  bool IsCaught(const std::string& text) {
+    LoadText(text);
+    Bytes got;
+    const std::string fault = FaultOf([&] { got = GetParam().run(kType); });
+    return !fault.empty() || got != right_;
+  }
+  void TryAll(const std::string& kernel) {
     const Modules::Place place = All().Find(kernel);
     ASSERT_NE(place.text, nullptr) << kernel;
     for (const Mutation& mutation : Mutations()) {
-      for (std::size_t which = 0;; ++which) {
-        const std::string mutant = Mutant(place, mutation, which);
-        if (mutant.empty()) break;
-        LoadText(mutant);
-        Bytes got;
-        const std::string fault = FaultOf([&] { got = operation.run(type); });
-        EXPECT_TRUE(!fault.empty() || got != right)
-            << kernel << ": " << mutation.name << " (number " << which << ") passes unseen";
+      std::string unseen;
+      int passed = 0;
+      for (const std::size_t at : Occurrences(place, mutation)) {
+        if (IsCaught(Mutant(place, mutation, at, ""))) continue;
+        // Not at this shape: a trap in its place is not reached.
+        if (mutation.whole && !IsCaught(Mutant(place, mutation, at, "trap;"))) continue;
+        const auto line = std::count(place.text->begin(),
+                                     place.text->begin() + static_cast<std::ptrdiff_t>(at), '\n');
+        unseen += fmt::format(" {}", line + 1);
+        ++passed;
       }
+      const auto harmless = kHarmless.find(kernel + ": " + mutation.name);
+      EXPECT_EQ(passed, harmless == kHarmless.end() ? 0 : harmless->second)
+          << kernel << ": " << mutation.name << " passes unseen in line" << unseen;
     }
     LoadText(*place.text);
   }
+
+  static constexpr DType kType = DType::kBFloat16;
+  Bytes right_ = GetParam().run(kType);
+};
+
+TEST_P(MutantsTest, AreCaught) {
+  for (const std::string& kernel : KernelsOf(GetParam(), kType)) TryAll(kernel);
 }
 
 INSTANTIATE_TEST_SUITE_P(Operations, MutantsTest, ::testing::ValuesIn(kOperations),
