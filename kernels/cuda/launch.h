@@ -30,8 +30,11 @@ struct KernelName {
   const char* name;
   const void* function;
 };
-#define CUDA_KERNEL(kernel) \
-  ::sequela::cuda::KernelName { #kernel, reinterpret_cast < const void*>(&kernel) }
+template <typename Params>
+KernelName NamedKernel(const char* name, void (*stub)(Params)) {
+  return {name, reinterpret_cast<const void*>(stub)};
+}
+#define CUDA_KERNEL(kernel) ::sequela::cuda::NamedKernel(#kernel, (kernel))
 
 struct LaunchShape {
   std::int64_t blocks = 1;  // grid x
