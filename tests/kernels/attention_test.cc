@@ -289,7 +289,11 @@ class AttentionTest : public ::testing::TestWithParam<Case> {};
 // 0 and 1 tokens. An interpreter gets fewer long documents.
 AttentionPlan PlanAroundEdges(const Case& c) {
   if (c.placement == Placement::kAligned) {
+#if defined(SEQUELA_SANITIZED)  // without CUDA, and slow: no tiles of 128 rows to be met
+    return AttentionPlan::Causal(FromLengths({1, 0, 63, 64, 2, 65}));
+#else
     return AttentionPlan::Causal(FromLengths({1, 0, 63, 64, 2, 65, 127, 128, 129}));
+#endif
   }
   if (testing::OnPtx()) return AttentionPlan::Causal(FromLengths({1, 0, 31, 33, 65}));
   return AttentionPlan::Causal(FromLengths({1, 0, 47, 97, 129, 2, 257, 390}));
