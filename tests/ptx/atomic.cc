@@ -46,7 +46,10 @@ void OrderBlocks(Block& block, std::uint64_t address, bool fenced_before) {
   const std::size_t own = launch.clocks.block;
   acquired.resize(std::max({acquired.size(), released.size(), own + 1}));
   for (std::size_t i = 0; i < released.size(); ++i) {
-    if (released[i]) acquired[i] = true;
+    if (released[i] && !acquired[i]) {
+      acquired[i] = true;
+      ++launch.clocks.acquisitions;
+    }
   }
   if (fenced_before) {
     released = acquired;

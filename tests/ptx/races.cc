@@ -70,6 +70,7 @@ void Races::Start(std::uint64_t stamp) {
   stamp_ = stamp;
   sets_.clear();
   set_words_.clear();
+  answers_.assign(kAnswers, {});
 }
 
 Page& Races::Touch(Region& region, std::size_t index) {
@@ -115,6 +116,18 @@ AccessWord Races::Intern(Set set) {
 AccessWord Races::AddReader(AccessWord old, AccessWord now, Thread thread) {
   if (old == 0 || old == now) return now;
   if (old == kSeveralBlocks) return old;
+  if (answers_acquisitions_ != clocks_.acquisitions) {
+    answers_acquisitions_ = clocks_.acquisitions;
+    answers_.assign(kAnswers, {});
+  }
+  constexpr AccessWord kSpread = 0x9e3779b97f4a7c15U;  // 2^64 over the golden ratio
+  const AccessWord mixed = (old * kSpread ^ now) * kSpread;
+  Answer& answer = answers_[mixed >> 32 & (kAnswers - 1)];
+  if (answer.old != old || answer.now != now) answer = {old, now, FindReaders(old, now, thread)};
+  return answer.readers;
+}
+
+AccessWord Races::FindReaders(AccessWord old, AccessWord now, Thread thread) {
   const bool is_set = (old & kSet) != 0;
   if (!is_set && Ordered(old, thread)) return now;
   Set left;

@@ -26,7 +26,8 @@ struct Clocks {
   std::array<std::uint32_t, kMaxWarps> own;
   // known[w][v]: the last step of warp v that is over for warp w.
   std::array<std::array<std::uint32_t, kMaxWarps>, kMaxWarps> known;
-  std::vector<bool> acquired;  // by block: its past is over for the running one
+  std::vector<bool> acquired;      // by block: its past is over for the running one
+  std::uint32_t acquisitions = 0;  // how often that changed
 
   void Start(std::uint32_t running_block);
   void StepWarp(std::uint32_t warp) { ++own[warp]; }
@@ -64,10 +65,18 @@ class Races {
 
  private:
   using Set = std::vector<AccessWord>;
+  // What AddReader said of the readers `old` and the access `now`.
+  struct Answer {
+    AccessWord old = 0;
+    AccessWord now = 0;
+    AccessWord readers = 0;
+  };
+  static constexpr std::size_t kAnswers = 1024;  // a power of 2
 
   bool Ordered(AccessWord earlier, Thread thread) const;
   bool SetOrdered(AccessWord set, Thread thread);
   AccessWord AddReader(AccessWord old, AccessWord now, Thread thread);
+  AccessWord FindReaders(AccessWord old, AccessWord now, Thread thread);
   AccessWord Intern(Set set);
   AccessWord Word(Thread thread) const;
 
@@ -75,6 +84,10 @@ class Races {
   std::uint64_t stamp_ = 0;
   std::vector<Set> sets_;
   std::map<Set, AccessWord> set_words_;
+  // Neighbouring cells ask the same again and again: `now` names warp and step, and with them what
+  // is over for it, until another block's past is.
+  std::vector<Answer> answers_;
+  std::uint32_t answers_acquisitions_ = 0;
 };
 
 }  // namespace sequela::ptx
