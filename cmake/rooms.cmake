@@ -1,9 +1,10 @@
 # A room is one static library made of every .cc below its folder, except parts that an option leaves
 # out. Foreign libraries are linked where their one folder is.
 function(sequela_room name)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.cc)
+  # Relative, so that no folder above the sources is taken for a part.
+  file(GLOB_RECURSE sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${name}/*.cc)
   if(sequela_cuda)
-    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${name}/*.cu)
+    file(GLOB_RECURSE cuda_sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${name}/*.cu)
     list(APPEND sources ${cuda_sources})
   else()
     list(FILTER sources EXCLUDE REGEX "/cuda/")
@@ -30,12 +31,15 @@ function(sequela_link_kernels)
   target_link_libraries(sequela_kernels PUBLIC fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
                         PRIVATE sequela_dnnl sequela_hwy)
   # Every Highway file is compiled once for each instruction set. Machines that train have AVX2 or
-  # AVX-512 (and any x86-64 the plain version): leaving out the two between halves the
-  # build. Sanitizers make these files slow to compile and are content with AVX2.
+  # AVX-512 (and any x86-64 the plain version): leaving out the two between halves the build. Under
+  # the sanitizers, which make these files slow to compile, there is AVX2 alone.
   set(left_out "HWY_SSSE3|HWY_SSE4")
   if(SEQUELA_SANITIZE)
     string(APPEND left_out "|HWY_AVX3|HWY_AVX3_DL")
     target_compile_options(sequela_kernels PRIVATE -O1)
+    if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+      target_compile_options(sequela_kernels PRIVATE -march=haswell)
+    endif()
   endif()
   target_compile_definitions(sequela_kernels PRIVATE "HWY_DISABLED_TARGETS=(${left_out})")
   if(sequela_cuda)

@@ -3,7 +3,8 @@
 #   launch/test.sh [PRESET] [-DCMAKE_OPTION ...] [-- CTEST_OPTION ...]
 #   launch/test.sh                          the release build, all tests
 #   launch/test.sh asan-ubsan               the whole suite under AddressSanitizer and UBSan
-#   launch/test.sh tsan -- -L sanitize      the labelled subset under ThreadSanitizer
+#   launch/test.sh asan-ubsan -- -L sanitize  the labelled subset; nothing else is built
+#   launch/test.sh tsan -- -L threads       that of ThreadSanitizer
 # Tests on real records use ../shared/data (or SEQUELA_SHARED_DATA) and are reported as skipped without it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
 launch/setup.sh tests
 begin=$(date +%s)
 target=all
-[[ " $* " == *" -L sanitize "* ]] && target=sanitize_tests
+if [[ " $* " =~ " -L "(sanitize|threads)" " ]]; then target=${BASH_REMATCH[1]}_tests; fi
 launch/build.sh "$preset" -DSEQUELA_BUILD_TESTS=ON "${options[@]}" -- "$target"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

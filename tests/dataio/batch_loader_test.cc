@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=120
+// ctest: labels=sanitize;threads timeout=120
 // What the loader promises, checked against the store itself.
 #include "dataio/batch_loader.h"
 

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=120
+// ctest: labels=sanitize;threads timeout=120
 // The simulated lives: a function of seed and index alone, in canonical order, with hazards that
 // keep their closed-form survival.
 #include "dataio/simulator.h"

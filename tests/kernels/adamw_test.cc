@@ -1,4 +1,4 @@
-// ctest: labels=sanitize cuda
+// ctest: labels=sanitize;threads cuda
 #include "kernels/adamw.h"
 
 #include <gtest/gtest.h>

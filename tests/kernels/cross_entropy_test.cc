@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=180 cuda
+// ctest: cost=25 labels=sanitize;threads timeout=180 cuda
 #include "kernels/cross_entropy.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=180 cuda
+// ctest: cost=30 labels=sanitize;threads timeout=180 cuda
 #include "kernels/gemm.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-// ctest: labels=quick;sanitize cuda
+// ctest: labels=quick;sanitize;threads cuda
 // What every device promises: the CPU, the interpreted GPU of the tests, a real one.
 #include "runtime/device.h"
 

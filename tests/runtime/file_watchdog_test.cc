@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=60
+// ctest: labels=sanitize;threads timeout=60
 // A file system that hangs: a FIFO that nobody reads, where a checkpoint's file should be.
 #include "runtime/file_watchdog.h"
 

@@ -1,4 +1,4 @@
-// ctest: timeout=300 mpi
+// ctest: cost=40 timeout=300 mpi
 // How a job of several GPUs ends when NCCL, a GPU or a rank fails: exit code, time, and what the
 // user reads. The test starts itself under the launcher; with --as=FAULTS it plays the ranks, the
 // last of which has the faults (testing/nccl/fake_nccl.h).

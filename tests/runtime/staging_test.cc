@@ -1,4 +1,4 @@
-// ctest: labels=quick;sanitize cuda
+// ctest: labels=quick;sanitize;threads cuda
 // What the host writes into a slot stands in the device's block, whichever slot and however often;
 // on an interpreted GPU and on a real one the blocks are two, on the CPU one.
 #include "runtime/staging.h"

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=120
+// ctest: labels=sanitize;threads timeout=120
 // Evaluation of a run on a tiny store. Truth: logits of whole chains and fp64 softmax here in the
 // test, without windows, sums in fixed point or code groups.
 #include "trainer/evaluate.h"

@@ -1,4 +1,4 @@
-// ctest: labels=sanitize timeout=120
+// ctest: labels=sanitize;threads timeout=120
 // The training loop on a tiny store, in this process: what a run leaves behind, and that an
 // interrupted run becomes the uninterrupted one bit for bit.
 #include "trainer/train_loop.h"
