@@ -1,15 +1,16 @@
 // A whole optimizer step beside the machine's own matrix rate, measured between the steps of the
 // same run: absolute figures do not compare across machines, shares do.
 //
-//   trainer_step_benchmark [--model S|M|L] [--precision fp32|bf16] [--threads 2] [--pairs 5]
-//                          [--documents 16k|4k] [--microbatch-tokens 4096]
+//   trainer_step_benchmark [--model S|M|L|125M|350M|1.3B] [--precision fp32|bf16] [--threads 2]
+//                          [--pairs 5] [--documents 16k|4k] [--microbatch-tokens 4096]
+//                          [--device cpu|cuda] [--head-size 64] [--microbatches 700,120/90,730]
 //                          [--recompute none|selective|full] [--serve] [--short-warm-up]
 //
-// A step: the documents of document_mix.h in microbatches packed first-fit decreasing; forward,
-// backward, clipping, AdamW; random tokens.
+// A step: the documents of document_mix.h in microbatches packed first-fit decreasing, or those of
+// --microbatches as they are given; forward, backward, clipping, AdamW; random tokens.
 // Useful FLOPs: 6 * (weights of matrix products, head included) * tokens
 //             + per document of L tokens: layers * 6 * hidden * L * (L + 1)   (causal attention).
-// Machine rate: machine_rate.h.
+// Machine rate: machine_rate.h; on a GPU device_rate.h.
 // Prints one line a pair, medians with their range, and the split of a step by operation.
 //
 // --serve lets another program decide when: after the warm-up it reads `rate` and `step`, a line
@@ -18,13 +19,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <vector>
 
+#include "benchmarks/device_rate.h"
 #include "benchmarks/document_mix.h"
 #include "benchmarks/machine_rate.h"
 #include "kernels/base/philox.h"
@@ -41,6 +46,9 @@ struct Settings {
   std::string precision = "fp32";
   std::string documents = "16k";
   std::string recompute = "none";
+  std::string device = "cpu";
+  std::string microbatches;  // lengths, commas between documents, a slash between microbatches
+  int head_size = 64;
   int threads = 2;
   int pairs = 5;
   int microbatch_tokens = 4096;
@@ -48,32 +56,74 @@ struct Settings {
   bool short_warm_up = false;
 
   bool is_bf16() const { return precision == "bf16"; }
-  const std::vector<int>& document_lengths() const {
-    return documents == "4k" ? kDocuments4k : kDocuments16k;
-  }
+  DType dtype() const { return is_bf16() ? DType::kBFloat16 : DType::kFloat32; }
 };
 
-ModelConfig ConfigOf(const std::string& name) {
+// The lengths of each microbatch's documents.
+using Lengths = std::vector<std::vector<int>>;
+
+Lengths LengthsOf(const Settings& settings) {
+  if (settings.microbatches.empty()) {
+    return PackFirstFit(settings.documents == "4k" ? kDocuments4k : kDocuments16k,
+                        settings.microbatch_tokens);
+  }
+  Lengths lengths;
+  for (const std::string& batch : CLI::detail::split(settings.microbatches, '/')) {
+    lengths.emplace_back();
+    for (const std::string& length : CLI::detail::split(batch, ',')) {
+      lengths.back().push_back(std::stoi(length));
+    }
+  }
+  return lengths;
+}
+
+struct ModelSize {
+  std::int32_t layers, hidden, intermediate, vocabulary;
+};
+const std::map<std::string, ModelSize> kModels = {
+    {"S", {4, 256, 704, 8192}},        {"M", {8, 512, 1408, 16384}},
+    {"L", {12, 768, 2048, 32768}},     {"125M", {12, 768, 2048, 32768}},
+    {"350M", {24, 1024, 2816, 32768}}, {"1.3B", {24, 2048, 5632, 32768}}};
+
+ModelConfig ConfigOf(const Settings& settings) {
+  const ModelSize& size = kModels.at(settings.model);
   ModelConfig config;
-  const bool is_small = name == "S";
-  const bool is_medium = name == "M";
-  config.num_hidden_layers = is_small ? 4 : is_medium ? 8 : 12;
-  config.hidden_size = is_small ? 256 : is_medium ? 512 : 768;
-  config.intermediate_size = is_small ? 704 : is_medium ? 1408 : 2048;
-  config.vocab_size = is_small ? 8192 : is_medium ? 16384 : 32768;
-  config.num_attention_heads = config.num_key_value_heads = config.hidden_size / 64;
+  config.num_hidden_layers = size.layers;
+  config.hidden_size = size.hidden;
+  config.intermediate_size = size.intermediate;
+  config.vocab_size = size.vocabulary;
+  config.head_dim = settings.head_size;
+  config.num_attention_heads = config.num_key_value_heads = size.hidden / settings.head_size;
   config.tie_word_embeddings = true;
   config.rms_norm_eps = 1e-5;
   return config;
 }
 
-double UsefulFlops(const ModelConfig& config, const std::vector<int>& lengths) {
+double UsefulFlops(const ModelConfig& config, const Lengths& lengths) {
   double flops = 0.0;
-  for (const double length : lengths) {
-    flops += 6.0 * static_cast<double>(CountMatmulParameters(config)) * length +
-             config.num_hidden_layers * 6.0 * config.hidden_size * length * (length + 1.0);
+  for (const auto& batch : lengths) {
+    for (const double length : batch) {
+      flops += 6.0 * static_cast<double>(CountMatmulParameters(config)) * length +
+               config.num_hidden_layers * 6.0 * config.hidden_size * length * (length + 1.0);
+    }
   }
   return flops;
+}
+
+// The largest microbatch and the longest document, with room for those of document_mix.h.
+int MostTokens(const Settings& settings, const Lengths& lengths) {
+  int most = settings.microbatch_tokens;
+  for (const auto& batch : lengths) {
+    most = std::max(most, std::accumulate(batch.begin(), batch.end(), 0));
+  }
+  return most;
+}
+int LongestDocument(const Lengths& lengths) {
+  int longest = 2048;
+  for (const auto& batch : lengths) {
+    for (const int length : batch) longest = std::max(longest, length);
+  }
+  return longest;
 }
 
 void AppendDocument(int length, std::int64_t vocabulary, PhiloxStream& stream, Batch* batch) {
@@ -92,26 +142,52 @@ void AppendDocument(int length, std::int64_t vocabulary, PhiloxStream& stream, B
   batch->sample.push_back(static_cast<std::int64_t>(batch->sample.size()));
 }
 
-std::vector<Batch> Microbatches(const ModelConfig& config, const Settings& settings) {
+std::vector<Batch> Microbatches(const ModelConfig& config, const Lengths& lengths) {
   std::vector<Batch> batches;
   PhiloxStream stream(1, HashName("benchmark tokens"), 0);
-  for (const auto& lengths :
-       PackFirstFit(settings.document_lengths(), settings.microbatch_tokens)) {
+  for (const auto& documents : lengths) {
     Batch& batch = batches.emplace_back();
     batch.document_begin = {0};
-    for (const int length : lengths) AppendDocument(length, config.vocab_size, stream, &batch);
+    for (const int length : documents) AppendDocument(length, config.vocab_size, stream, &batch);
   }
   return batches;
 }
 
-TrainStateOptions OptionsOf(const Settings& settings) {
-  return {.decoder = {.compute_dtype = settings.is_bf16() ? DType::kBFloat16 : DType::kFloat32,
+TrainStateOptions OptionsOf(const Settings& settings, const Lengths& lengths) {
+  return {.decoder = {.compute_dtype = settings.dtype(),
                       .recompute = ParseRecompute(settings.recompute),
                       .num_threads = settings.threads,
-                      .max_tokens = settings.microbatch_tokens,
-                      .max_document_tokens = 2048},
+                      .max_tokens = MostTokens(settings, lengths),
+                      .max_document_tokens = LongestDocument(lengths)},
           .optimizer = {},
           .zero_stage = 0};
+}
+
+std::shared_ptr<Device> DeviceOf(const Settings& settings) {
+  if (settings.device == "cuda") return MakeCudaDevice(0);
+  return {&HostDevice(), [](Device*) {}};  // lives as long as the program
+}
+
+// Weights of a GPU's model: a block of noise again and again. The initializer's own numbers take
+// one core half a minute a billion, and time knows no difference.
+void FillWeights(const ParameterPiece& piece, std::span<float> values) {
+  static const std::vector<float> block = [] {
+    std::vector<float> noise((std::size_t{1} << 18) + 7);
+    PhiloxStream stream(1, HashName("benchmark weights"), 0);
+    for (float& value : noise) {
+      value = 0.07F * (static_cast<float>(stream.NextWord()) * 0x1.0p-32F - 0.5F);
+    }
+    return noise;
+  }();
+  if (piece.num_dims == 1) {
+    std::fill(values.begin(), values.end(), 1.0F);
+    return;
+  }
+  while (!values.empty()) {
+    const std::size_t count = std::min(block.size(), values.size());
+    std::copy_n(block.begin(), count, values.begin());
+    values = values.subspan(count);
+  }
 }
 
 // The model, its batches and the clock.
@@ -119,11 +195,19 @@ class StepBench {
  public:
   explicit StepBench(const Settings& settings)
       : settings_(settings),
-        config_(ConfigOf(settings.model)),
-        batches_(Microbatches(config_, settings)),
+        lengths_(LengthsOf(settings)),
+        device_(DeviceOf(settings)),
+        config_(ConfigOf(settings)),
+        batches_(Microbatches(config_, lengths_)),
         communicator_(MakeSelfCommunicator()),
-        state_(config_, OptionsOf(settings), *communicator_) {
-    state_.Initialize(1);
+        state_(config_, OptionsOf(settings, lengths_), *communicator_, *device_) {
+    if (device_->is_host()) {
+      state_.Initialize(1);
+    } else {
+      state_.optimizer().Initialize([&](int piece, std::span<float> values) {
+        FillWeights(state_.table().piece(piece), values);
+      });
+    }
   }
 
   struct Timed {
@@ -141,20 +225,27 @@ class StepBench {
       Stopwatch watch;
       state_.decoder().ForwardBackward(
           state_.buffers(), batch, {},
-          {.piece_complete = {},
-           .after_operation = [&](const char* name) { seconds[name] += watch.Lap(); }});
+          {.piece_complete = {}, .after_operation = [&](const char* name) {
+             device_->Synchronize();
+             seconds[name] += watch.Lap();
+           }});
     }
     return seconds;
   }
 
   std::int64_t num_microbatches() const { return static_cast<std::int64_t>(batches_.size()); }
   std::string memory_plan() const {
-    return PlanMemory(config_, OptionsOf(settings_), 1).ToString();
+    return PlanMemory(config_, OptionsOf(settings_, lengths_), 1, *device_).ToString();
   }
-  double flops() const { return UsefulFlops(config_, settings_.document_lengths()); }
+  double flops() const { return UsefulFlops(config_, lengths_); }
   double tokens() const {
-    const std::vector<int>& lengths = settings_.document_lengths();
-    return std::accumulate(lengths.begin(), lengths.end(), 0.0);
+    double tokens = 0.0;
+    for (const auto& batch : lengths_) tokens += std::accumulate(batch.begin(), batch.end(), 0.0);
+    return tokens;
+  }
+  double machine_rate() const {
+    if (device_->is_host()) return MachineRate(settings_.is_bf16(), settings_.threads);
+    return DeviceRate(*device_, settings_.dtype());
   }
 
  private:
@@ -162,10 +253,13 @@ class StepBench {
     const Stopwatch watch;
     const TrainStepResult result = TrainStep(
         state_, {.microbatches = batches, .learning_rate = 3e-4, .seed = 1, .step = step_++});
+    device_->Synchronize();  // the optimizer's update
     return {watch.Seconds(), result.loss};
   }
 
   Settings settings_;
+  Lengths lengths_;
+  std::shared_ptr<Device> device_;
   ModelConfig config_;
   std::vector<Batch> batches_;
   std::unique_ptr<Communicator> communicator_;
@@ -202,7 +296,7 @@ void RunPairs(StepBench& bench, const Settings& settings) {
   std::vector<double> speeds;
   bench.WarmUp();
   for (int pair = 0; pair < settings.pairs; ++pair) {
-    machine.push_back(MachineRate(settings.is_bf16(), settings.threads));
+    machine.push_back(bench.machine_rate());
     const StepBench::Timed step = bench.Step();
     rates.push_back(bench.flops() / step.seconds);
     speeds.push_back(bench.tokens() / step.seconds);
@@ -223,7 +317,7 @@ void Answer(const nlohmann::json& json) {
   std::fflush(stdout);
 }
 
-void Serve(StepBench& bench, const Settings& settings) {
+void Serve(StepBench& bench) {
   bench.WarmUp();
   Answer({{"ready", true},
           {"tokens", bench.tokens()},
@@ -232,7 +326,7 @@ void Serve(StepBench& bench, const Settings& settings) {
           {"memory", bench.memory_plan()}});
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "rate") {
-      Answer({{"machine_flops", MachineRate(settings.is_bf16(), settings.threads)}});
+      Answer({{"machine_flops", bench.machine_rate()}});
     } else {
       const StepBench::Timed step = bench.Step();
       Answer({{"seconds", step.seconds}, {"loss", step.loss}});
@@ -247,10 +341,14 @@ void Serve(StepBench& bench, const Settings& settings) {
 int main(int argc, char** argv) {
   sequela::Settings settings;
   CLI::App program("Times whole optimizer steps beside the machine's matrix rate.");
-  program.add_option("--model", settings.model)->check(CLI::IsMember({"S", "M", "L"}));
+  program.add_option("--model", settings.model)->check(CLI::IsMember(sequela::kModels));
   program.add_option("--precision", settings.precision)->check(CLI::IsMember({"fp32", "bf16"}));
   program.add_option("--documents", settings.documents)->check(CLI::IsMember({"16k", "4k"}));
   program.add_option("--recompute", settings.recompute);
+  program.add_option("--device", settings.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  program.add_option("--head-size", settings.head_size)->check(CLI::IsMember({32, 64, 128}));
+  program.add_option("--microbatches", settings.microbatches,
+                     "lengths, commas between documents, slashes between microbatches");
   program.add_option("--threads", settings.threads)->check(CLI::PositiveNumber);
   program.add_option("--pairs", settings.pairs)->check(CLI::PositiveNumber);
   program.add_option("--microbatch-tokens", settings.microbatch_tokens)
@@ -259,6 +357,6 @@ int main(int argc, char** argv) {
   program.add_flag("--short-warm-up", settings.short_warm_up, "the first microbatch alone");
   CLI11_PARSE(program, argc, argv);
   sequela::StepBench bench(settings);
-  settings.serve ? Serve(bench, settings) : RunPairs(bench, settings);
+  settings.serve ? Serve(bench) : RunPairs(bench, settings);
   return 0;
 }

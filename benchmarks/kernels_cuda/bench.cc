@@ -1,0 +1,101 @@
+#include "benchmarks/kernels_cuda/bench.h"
+
+#include <algorithm>
+#include <random>
+
+#include "benchmarks/kernels_cuda/stream_clock.h"
+#include "runtime/step_timer.h"
+
+namespace sequela::benchmarks {
+namespace {
+
+// Odd, so that rows of matrices do not repeat each other.
+constexpr std::size_t kBlock = (std::size_t{1} << 20) + 7;
+constexpr double kWarmUpSeconds = 0.05;  // clocks rise with load
+
+template <typename T>
+std::vector<T> BlockOf(const std::vector<float>& normal, float deviation) {
+  std::vector<T> block(normal.size());
+  for (std::size_t i = 0; i < block.size(); ++i) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      block[i] = ToBf16(deviation * normal[i]);
+    } else {
+      block[i] = deviation * normal[i];
+    }
+  }
+  return block;
+}
+
+void Fill(Device& device, std::byte* memory, std::int64_t bytes, std::span<const std::byte> block) {
+  for (std::int64_t done = 0; done < bytes; done += std::ssize(block)) {
+    device.Copy(memory + done, block.data(), std::min(std::ssize(block), bytes - done));
+  }
+}
+
+}  // namespace
+
+Bench::Bench(Device& device, bool tiny) : device_(device), tiny_(tiny), normal_(kBlock) {
+  std::mt19937 generator(1);
+  std::normal_distribution<float> normal;
+  for (float& value : normal_) value = normal(generator);
+}
+
+Exec Bench::exec(Buffer& workspace) const {
+  Exec exec = this->exec();
+  exec.workspace = workspace.bytes();
+  return exec;
+}
+
+std::shared_ptr<Buffer> Bench::Allocate(std::int64_t bytes) {
+  const std::int64_t size = std::max<std::int64_t>(bytes, 64);
+  allocated_bytes_ += size;
+  return std::make_shared<Buffer>(size, device_);
+}
+
+std::int64_t Bench::TakeAllocatedBytes() { return std::exchange(allocated_bytes_, 0); }
+
+Matrix Bench::Zeros(DType dtype, std::int64_t rows, std::int64_t columns) {
+  std::shared_ptr<Buffer> memory = Allocate(rows * columns * SizeOf(dtype));
+  std::byte* const data = memory->data();
+  return {std::move(memory), TensorView(data, dtype, rows, columns)};
+}
+
+Matrix Bench::Values(DType dtype, std::int64_t rows, std::int64_t columns, float deviation) {
+  Matrix matrix = Zeros(dtype, rows, columns);
+  const std::int64_t bytes = rows * columns * SizeOf(dtype);
+  if (dtype == DType::kBFloat16) {
+    const std::vector<bf16> block = BlockOf<bf16>(normal_, deviation);
+    Fill(device_, matrix.memory->data(), bytes, std::as_bytes(std::span(block)));
+  } else {
+    const std::vector<float> block = BlockOf<float>(normal_, deviation);
+    Fill(device_, matrix.memory->data(), bytes, std::as_bytes(std::span(block)));
+  }
+  device_.Synchronize();
+  return matrix;
+}
+
+std::shared_ptr<Buffer> Bench::UploadBytes(std::span<const std::byte> bytes) {
+  std::shared_ptr<Buffer> memory = Allocate(std::ssize(bytes));
+  device_.Copy(memory->data(), bytes.data(), std::ssize(bytes));
+  device_.Synchronize();
+  return memory;
+}
+
+std::vector<double> Bench::Time(const std::vector<Prepared>& turns, int repeats) {
+  const Stopwatch warm_up;
+  do {
+    for (const Prepared& turn : turns) turn.run();
+    device_.Synchronize();
+  } while (!tiny_ && warm_up.Seconds() < kWarmUpSeconds);
+  // All repeats are enqueued before the first is waited for: the host's part is hidden, as it is in
+  // training.
+  StreamClock clock(device_, repeats);
+  for (int i = 0; i < repeats; ++i) {
+    clock.Begin(i);
+    turns[static_cast<std::size_t>(i) % turns.size()].run();
+    clock.End(i);
+  }
+  return clock.Milliseconds();
+}
+
+}  // namespace sequela::benchmarks
