@@ -1,0 +1,78 @@
+"""Every test program that knows the CUDA backend, on the GPU."""
+
+import json
+import re
+
+
+TITLE = "Parity with the references, and repeats, on the GPU"
+AT_ONCE = 4
+REPEATS = re.compile(r"Repeat|NoBit|ABit|DoesNotDepend|Determin")
+
+
+def job(settings, runner, program):
+    results = settings.work / f"{program.name}.json"
+    backend = "cpu" if settings.rehearsal else "gpu"
+
+    def run():
+        outcome = runner.run(
+            [program, f"--gtest_output=json:{results}"],
+            settings.left(),
+            environment={"SEQUELA_TEST_BACKEND": backend},
+        )
+        return program.name, outcome, json.loads(results.read_text()) if results.exists() else None
+
+    return run
+
+
+def tests_of(document):
+    for suite in document.get("testsuites", []):
+        for test in suite["testsuite"]:
+            yield {
+                "name": f"{suite['name']}.{test['name']}",
+                "parameter": test.get("value_param", ""),
+                "result": test["result"],
+                "seconds": test["time"],
+                "failures": [failure["failure"][:2000] for failure in test.get("failures", [])],
+            }
+
+
+def run(settings, report, runner, background):
+    programs = settings.test_programs()
+    report.text(
+        "The repository's own tests of each operation against its fp64 reference, of repeats bit for bit, "
+        "and of training against the CPU, as `ctest` names them /gpu."
+    )
+    rows, failures, skipped, passed, repeats = [], [], [], 0, 0
+    with open(settings.out / "tests.jsonl", "w") as file:
+        for name, outcome, document in runner.run_all(
+            [job(settings, runner, program) for program in programs], AT_ONCE
+        ):
+            tests = list(tests_of(document)) if document else []
+            for test in tests:
+                file.write(json.dumps({"program": name, **test}) + "\n")
+            failed = [test for test in tests if test["failures"]]
+            left_out = [test for test in tests if test["result"] == "SKIPPED"]
+            done = len(tests) - len(failed) - len(left_out)
+            passed += done
+            repeats += sum(
+                bool(REPEATS.search(test["name"]))
+                for test in tests
+                if not test["failures"] and test["result"] == "COMPLETED"
+            )
+            skipped += [f"{name}: {test['name']}" for test in left_out]
+            failures += [f"{name}: {test['name']} {test['parameter']}" for test in failed]
+            if not outcome.ok and not failed:
+                failures.append(f"{name} {outcome.how()}: {outcome.said()}")
+            if not done:
+                failures.append(f"{name}: no test ran")
+            rows.append([name, done, len(failed), len(left_out), f"{outcome.seconds:.1f}"])
+    report.table(["program", "passed", "failed", "skipped", "seconds"], rows)
+    report.raw(passed=passed, failures=failures, skipped=skipped)
+    if failures:
+        report.bullets(failures[:40])
+        report.fail(f"{len(failures)} tests or programs; log.txt and tests.jsonl have what they said.")
+    if skipped:
+        report.text("Skipped, being about the CPU or about machines without a GPU:")
+        report.bullets(sorted(set(skipped))[:20])
+    if not settings.rehearsal:
+        report.goal("parity", f"{passed} passed ({repeats} of repeats), {len(failures)} failed", not failures)

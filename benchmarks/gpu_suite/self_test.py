@@ -1,0 +1,207 @@
+"""What of the suite can be wrong without a GPU: how it reads the tools' answers, and its documents.
+
+  python3 benchmarks/gpu_suite/self_test.py"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.dont_write_bytecode = True
+
+from gpu_suite import package, process, settings, stubs  # noqa: E402
+from gpu_suite.__main__ import parse, public_words  # noqa: E402
+from gpu_suite.parts import profile, sanitizer  # noqa: E402
+
+
+def outcome(output, code=0, timed_out=False):
+    return process.Outcome("it", code, 1.0, output, "", timed_out)
+
+
+CLEAN = """========= COMPUTE-SANITIZER
+[  PASSED  ] 3 tests.
+========= ERROR SUMMARY: 0 errors
+"""
+OURS = """========= COMPUTE-SANITIZER
+========= Invalid __global__ write of size 4 bytes
+=========     at sequela_scale_f32(ScaleParams)+0x70
+=========     by thread (0,0,0) in block (0,0,0)
+========= 
+========= ERROR SUMMARY: 1 error
+"""
+RACE = """========= COMPUTE-SANITIZER
+========= Error: Race reported between Write access at sequela_norm+0x170
+=========     and Read access at sequela_norm+0x190 [508 hazards]
+========= 
+========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
+"""
+LIBRARY = """========= COMPUTE-SANITIZER
+========= Uninitialized __global__ memory read of size 4 bytes
+=========     at void cublasLt::splitKreduce_kernel<32, 16>(float)+0x70
+=========         Host Frame: sequela::cuda::Gemm [0x1]
+========= 
+========= ERROR SUMMARY: 1 error
+"""
+
+
+class SanitizerTest(unittest.TestCase):
+    def judge(self, *arguments):
+        return sanitizer.judge(outcome(*arguments))[1]
+
+    def test_clean_is_clean(self):
+        self.assertIs(self.judge(CLEAN), True)
+
+    def test_a_finding_in_our_kernel_is_found(self):
+        self.assertIs(self.judge(OURS, sanitizer.FOUND), False)
+        self.assertIs(self.judge(RACE, sanitizer.FOUND), False)
+        self.assertEqual(sanitizer.findings(OURS), (1, 0))
+        self.assertEqual(sanitizer.findings(RACE), (1, 0))
+
+    def test_a_finding_in_a_library_alone_is_told_apart(self):
+        self.assertEqual(sanitizer.findings(LIBRARY), (0, 1))
+        self.assertIs(self.judge(LIBRARY, sanitizer.FOUND), True)
+        self.assertIs(self.judge(OURS + LIBRARY, sanitizer.FOUND), False)
+
+    def test_what_did_not_end_is_not_known(self):
+        self.assertIsNone(self.judge(CLEAN, -9, True))
+        self.assertIsNone(self.judge("unrecognised option", 1))
+
+    def test_a_failed_test_is_not_clean(self):
+        self.assertIs(self.judge(CLEAN, 1), False)
+
+
+class ProfileTest(unittest.TestCase):
+    def test_reads_a_launch(self):
+        text = (
+            "==PROF== Connected\n"
+            '"ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"\n'
+            '"0","sequela_add(Params)","Speed Of Light","Duration","us","12.5"\n'
+            '"0","sequela_add(Params)","Launch","Registers Per Thread","register/thread","40"\n'
+            '"1","sequela_mul","Speed Of Light","Duration","us","1"\n'
+        )
+        first, second = profile.kernel_rows(text)
+        self.assertEqual(first[0], "sequela_add")
+        self.assertEqual(first[1]["Duration"], "12.5 us")
+        self.assertEqual(first[1]["Registers Per Thread"], "40 register/thread")
+        self.assertEqual(second, ("sequela_mul", {"Duration": "1 us"}))
+        self.assertEqual(profile.kernel_rows("==ERROR== no permission"), [])
+
+
+class DocumentsTest(unittest.TestCase):
+    def test_the_mix_has_the_lengths_it_says(self):
+        lengths = settings.lognormal_lengths(36)
+        self.assertEqual(len(lengths), 36)
+        self.assertGreaterEqual(min(lengths), 100)
+        self.assertLessEqual(max(lengths), 4000)
+        self.assertNotEqual(lengths, sorted(lengths))
+
+    def test_microbatches_are_exactly_full(self):
+        for batch in settings.full_microbatches(3, 16384):
+            self.assertEqual(sum(batch), 16384)
+            self.assertGreaterEqual(min(batch), 100)
+            self.assertLessEqual(max(batch), 4000)
+
+
+class ProcessTest(unittest.TestCase):
+    def test_a_cut_line_is_passed_over(self):
+        self.assertEqual(outcome('noise\n{"a": 1}\n{"b": ').json_lines(), [{"a": 1}])
+
+    def test_a_hanging_program_is_ended_and_what_it_said_is_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            runner = process.Runner(f"{folder}/log.txt", {})
+            ended = runner.run(["sh", "-c", "echo said; sleep 60 & wait"], 0.3)
+        self.assertTrue(ended.timed_out)
+        self.assertFalse(ended.ok)
+        self.assertEqual(ended.output, "said\n")
+        self.assertLess(ended.seconds, 10)
+
+    def test_a_missing_program_is_an_outcome(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ended = process.Runner(f"{folder}/log.txt", {}).run(["/no/such/program"], 5)
+        self.assertFalse(ended.ok)
+
+
+class WholeSuiteTest(unittest.TestCase):
+    """The suite as it is started, on a machine that scripts play (stubs.py)."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls._folder = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls._folder.name)
+        stubs.make(cls.folder)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls._folder.cleanup()
+
+    def run_suite(self, parts, fault="", *arguments):
+        """(exit code, report, what went to standard error)."""
+        out = self.folder / "out"
+        script = pathlib.Path(__file__).resolve().parents[1] / "gpu_suite.sh"
+        finished = subprocess.run(
+            [
+                script,
+                *("--archive", self.folder / "archive.tar.xz"),
+                *("--out", out, "--parts", parts),
+                *arguments,
+            ],
+            env=stubs.environment(self.folder, fault),
+            capture_output=True,
+            text=True,
+        )
+        report = (out / "report.md").read_text() if (out / "report.md").exists() else ""
+        return finished.returncode, report, finished.stderr
+
+    def test_passes_where_all_is_well(self):
+        code, report, _ = self.run_suite("parity,sanitizer,attention,memory_bound,training_run")
+        self.assertEqual(code, 0)
+        self.assertIn("2 passed (1 of repeats), 0 failed | met", report)
+        self.assertIn("4 of 4 runs clean | met", report)
+        self.assertIn("300 and 300 | met", report)
+        self.assertIn("(scale at 1024) | **missed**", report)
+        self.assertIn("metrics and checkpoint are the same | met", report)
+        self.assertIn("beside PyTorch's flash | ahead |  | not measured", report)
+        self.assertLessEqual(len(list((self.folder / "out").iterdir())), 8)
+
+    def test_fails_where_one_of_correctness_does(self):
+        for fault, part in (
+            ("test", "parity"),
+            ("sanitizer", "sanitizer"),
+            ("losses", "training_run"),
+            ("resume", "training_run"),
+        ):
+            with self.subTest(fault):
+                code, report, _ = self.run_suite(part, fault)
+                self.assertEqual(code, 1)
+                self.assertIn("| **missed** |", report)
+
+    def test_a_hanging_part_costs_no_other(self):
+        code, report, _ = self.run_suite("parity,attention", "hang", "--minutes", "0.12")
+        self.assertEqual(code, 1)
+        self.assertIn("kernels_stub_test stopped after", report)
+
+    def test_refuses_in_one_line_without_a_gpu(self):
+        code, _, errors = self.run_suite("parity", "no GPU")
+        self.assertEqual(code, 2)
+        self.assertEqual(errors.count("\n"), 1)
+        self.assertIn("no GPU", errors)
+
+
+class CommandLineTest(unittest.TestCase):
+    def test_parts_keep_their_order(self):
+        self.assertEqual(parse(["--parts", "profile,parity"]).parts, ["parity", "profile"])
+
+    def test_places_are_left_out(self):
+        words = public_words(["--out", "x", "--minutes", "3", "--archive", "y"])
+        self.assertEqual(words, ["--minutes", "3"])
+
+    def test_a_named_archive_must_exist(self):
+        options = parse(["--archive", "/no/such/archive"])
+        with self.assertRaises(package.NotReady):
+            package.prepare(None, options)
+
+
+if __name__ == "__main__":
+    unittest.main()
