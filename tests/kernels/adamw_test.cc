@@ -64,7 +64,7 @@ TEST_F(AdamwTest, FollowsTheRecurrenceForTwentySteps) {
   std::vector<double> m(kSize);
   std::vector<double> v(kSize);
   for (int step = 1; step <= 20; ++step) {
-    const SharedVector<float> gradient = Values(kSize, static_cast<std::uint64_t>(100 + step));
+    const SharedVector<float> gradient = Values(kSize, 100 + static_cast<std::uint64_t>(step));
     Adamw(TestExec(2), Args(state, gradient, step));
     Synchronize();
     for (std::size_t i = 0; i < kSize; ++i) {
