@@ -95,7 +95,7 @@ write_facts() {
   commit=$(git rev-parse --short=12 HEAD 2> /dev/null || echo "not known")
   [ -z "$(git status --porcelain --untracked-files=no 2> /dev/null)" ] || changed=", with uncommitted changes"
   toolkit=$(sed -n 's/^CMAKE_CUDA_COMPILER_VERSION.*=//p; s/^set(CMAKE_CUDA_COMPILER_VERSION "\(.*\)")/\1/p' \
-            $build/CMakeCache.txt $build/CMakeFiles/*/CMakeCUDACompiler.cmake 2> /dev/null | head -1)
+            $build/CMakeCache.txt $build/CMakeFiles/*/CMakeCUDACompiler.cmake 2> /dev/null | head -1) || toolkit="?"
   local libraries=""
   [ -e $build/nvidia_libraries ] && libraries=$(sort -u $build/nvidia_libraries | sed 's/.*/"&"/' | paste -sd,)
   printf '{"commit": "%s", "toolkit": "%s", "nvidia_libraries": [%s]}\n' \
@@ -111,9 +111,10 @@ cp benchmarks/gpu_suite/experiment.yaml $package/data/
 write_facts
 if [ $pack = no ]; then realpath $package; exit; fi
 
-# The programs share most of their bytes, the kernels: a dictionary as large as all of them finds that.
+# The programs share most of their bytes, the kernels: a dictionary as large as all of them finds that, and a quick
+# search is enough for it.
 say "compressing $(du -sm $package | cut -f1) MiB"
-tar -C $build --sort=name --owner=0 --group=0 -cf - package | xz -T1 --lzma2=preset=6,dict=512MiB > "$archive.tmp"
+tar -C $build --sort=name --owner=0 --group=0 -cf - package | xz -T1 --lzma2=preset=2,dict=512MiB > "$archive.tmp"
 mv "$archive.tmp" "$archive"
 size=$(( ($(stat -c %s "$archive") + (1 << 20) - 1) >> 20 ))
 say "$archive: $size MiB"
