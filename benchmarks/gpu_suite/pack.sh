@@ -114,7 +114,7 @@ if [ $pack = no ]; then realpath $package; exit; fi
 # The programs share most of their bytes, the kernels: a dictionary as large as all of them finds that, and a quick
 # search is enough for it.
 say "compressing $(du -sm $package | cut -f1) MiB"
-tar -C $build --sort=name --owner=0 --group=0 -cf - package | xz -T1 --lzma2=preset=2,dict=512MiB > "$archive.tmp"
+tar -C $build --sort=name --owner=0 --group=0 -cf - package | xz -T1 --lzma2=preset=0,dict=512MiB > "$archive.tmp"
 mv "$archive.tmp" "$archive"
 size=$(( ($(stat -c %s "$archive") + (1 << 20) - 1) >> 20 ))
 say "$archive: $size MiB"
