@@ -39,6 +39,7 @@ class Training:
             f"schedule.steps={steps}",
             f"checkpoint.every_steps={steps // 8}",
             f"evaluation.every_steps={steps // 2}",
+            *(("data.global_batch_tokens=512", "data.context_length=256") if settings.rehearsal else ()),
         ]
 
     def run(self, limit):

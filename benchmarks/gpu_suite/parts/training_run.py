@@ -33,10 +33,11 @@ def compare_held_out(settings, report, cpu, gpu):
     text = f"{both['GPU bf16']:.4f} and {both['CPU fp32']:.4f}: {100 * difference:+.2f} %"
     report.text(f"Held-out NLL per token of GPU bf16 and CPU fp32: {text}.")
     good = abs(difference) <= goals.NLL_DIFFERENCE
+    if settings.rehearsal:  # a few steps in the middle of the warm-up agree to a few percent alone
+        return
     if not good:
         report.fail("held-out NLL differs.")
-    if not settings.rehearsal:
-        report.goal("held_out", text, good)
+    report.goal("held_out", text, good)
 
 
 def kill_and_resume(settings, report, runner, whole):
@@ -44,7 +45,7 @@ def kill_and_resume(settings, report, runner, whole):
     killed = Training(settings, runner, "gpu_bf16_killed", settings.device, "bf16")
     steps = len(whole.losses())
     if not killed.kill_after(steps * 9 // 16, min(settings.left(), 60)):
-        report.fail(f"the run to be killed ended before: {killed.said()}")
+        report.fail(f"the run ended, or took too long, before it could be killed: {killed.said()}")
         return
     recorded = len(killed.losses())
     outcome = killed.run(settings.left())
