@@ -21,6 +21,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -335,13 +336,10 @@ void Serve(StepBench& bench) {
   Answer({{"split", bench.Split()}});
 }
 
-}  // namespace
-}  // namespace sequela
-
-int main(int argc, char** argv) {
-  sequela::Settings settings;
+int Main(int argc, char** argv) {
+  Settings settings;
   CLI::App program("Times whole optimizer steps beside the machine's matrix rate.");
-  program.add_option("--model", settings.model)->check(CLI::IsMember(sequela::kModels));
+  program.add_option("--model", settings.model)->check(CLI::IsMember(kModels));
   program.add_option("--precision", settings.precision)->check(CLI::IsMember({"fp32", "bf16"}));
   program.add_option("--documents", settings.documents)->check(CLI::IsMember({"16k", "4k"}));
   program.add_option("--recompute", settings.recompute);
@@ -356,7 +354,19 @@ int main(int argc, char** argv) {
   program.add_flag("--serve", settings.serve);
   program.add_flag("--short-warm-up", settings.short_warm_up, "the first microbatch alone");
   CLI11_PARSE(program, argc, argv);
-  sequela::StepBench bench(settings);
+  StepBench bench(settings);
   settings.serve ? Serve(bench) : RunPairs(bench, settings);
   return 0;
+}
+
+}  // namespace
+}  // namespace sequela
+
+int main(int argc, char** argv) {
+  try {
+    return sequela::Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "trainer_step_benchmark: {}\n", error.what());
+    return 2;
+  }
 }
