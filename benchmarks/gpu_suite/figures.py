@@ -1,18 +1,4 @@
-"""Medians with their range, as the report shows them."""
-
-import statistics
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def spread(values, digits=0):
-    """'12.3 (11.9 - 12.8)': the median, and the range where there is more than one value."""
-    text = f"{median(values):,.{digits}f}"
-    if len(values) == 1:
-        return text
-    return f"{text} ({min(values):,.{digits}f} - {max(values):,.{digits}f})"
+"""Rates and shares, as the report shows them. Medians and their range: harness/figures.py."""
 
 
 def rates(amount, milliseconds, unit):

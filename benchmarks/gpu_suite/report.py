@@ -4,6 +4,7 @@ import json
 import time
 
 from gpu_suite.goals import GOALS
+from harness.markdown import table_lines
 
 
 class Report:
@@ -46,16 +47,8 @@ class Report:
             print(f"- {line}", flush=True)
 
     def table(self, header, rows):
-        """Columns but the first are numbers."""
-        cells = [[str(cell).replace("|", "/") for cell in row] for row in [header, *rows]]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-        rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-        for row in [cells[0], rule, *cells[1:]]:
-            padded = [
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths))
-            ]
-            line = "| " + " | ".join(padded) + " |"
+        rows = [[str(cell).replace("|", "/") for cell in row] for row in rows]  # reasons hold any text
+        for line in table_lines(header, rows):
             self._lines.append(line)
             print(line, flush=True)
         self._lines.append("")

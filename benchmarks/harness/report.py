@@ -5,6 +5,7 @@ import textwrap
 import time
 
 from harness import machine
+from harness.markdown import table_lines
 
 QUIET = 0.05  # of the cores' time may go to others
 
@@ -66,16 +67,7 @@ class Report:
         print(text, flush=True)
 
     def table(self, header, rows):
-        """Columns but the first are numbers."""
-        cells = [[str(cell) for cell in row] for row in [header, *rows]]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-        rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-        for row in [cells[0], rule, *cells[1:]]:
-            padded = [
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths))
-            ]
-            line = "| " + " | ".join(padded) + " |"
+        for line in table_lines(header, rows):
             self._lines.append(line)
             print(line, flush=True)
         self._lines.append("")

@@ -1,9 +1,10 @@
 """Attention, bf16, causal within documents, beside PyTorch's in the same run."""
 
 from gpu_suite import goals
-from gpu_suite.figures import median, percent, rates, spread
+from gpu_suite.figures import percent, rates
 from gpu_suite.parts.rates import measure as measure_rates
 from gpu_suite.settings import CHANNELS, mix_text
+from harness.figures import median, spread
 
 TITLE = "Attention, bf16, causal within documents"
 HEADS = (64, 128)

@@ -1,9 +1,10 @@
 """Output projection and cross-entropy beside its three products and PyTorch's compiled version."""
 
 from gpu_suite import goals
-from gpu_suite.figures import median, percent, spread
+from gpu_suite.figures import percent
 from gpu_suite.parts.rates import measure as measure_rates
 from gpu_suite.settings import VOCABULARIES, WIDTHS, shapes_text
+from harness.figures import median, spread
 
 TITLE = "Cross-entropy with the output projection, bf16, 8,192 tokens"
 

@@ -1,8 +1,9 @@
 """Operations that move bytes, beside the bandwidth of a copy from device to device."""
 
 from gpu_suite import goals
-from gpu_suite.figures import median, percent, rates
+from gpu_suite.figures import percent, rates
 from gpu_suite.parts.rates import measure as measure_rates
+from harness.figures import median
 
 TITLE = "Memory-bound operations, share of copy bandwidth"
 

@@ -2,7 +2,7 @@
 
 from gpu_suite import goals
 from gpu_suite.experiment import Training
-from gpu_suite.figures import spread
+from harness.figures import spread
 
 TITLE = "A training run on simulated records"
 

@@ -2,10 +2,11 @@
 
 import os
 
-from gpu_suite.figures import median, percent, spread
+from gpu_suite.figures import percent
 from gpu_suite.parts.rates import measure as measure_rates
 from gpu_suite.process import Outcome
 from gpu_suite.settings import microbatches_text
+from harness.figures import median, spread
 
 TITLE = "Training steps, bf16, lognormal documents of 100 to 4,000 tokens"
 MODELS = ("125M", "350M", "1.3B")
