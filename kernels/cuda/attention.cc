@@ -83,9 +83,44 @@ LaunchShape TensorShape(const Grid& grid, const AttentionKernelTiles& tiles,
           .shared_bytes = tiles.shared_bytes(static_cast<int>(head_size))};
 }
 
+// What backward launches; the tiles are those of the tensor-core kernels.
 struct BackwardKernels {
   KernelName terms, dq, dkv;
+  AttentionKernelTiles dq_tiles, dkv_tiles;
 };
+
+BackwardKernels TensorBackwardKernels(std::int64_t head_size) {
+  const bool is_64 = head_size == 64;
+  const KernelName terms = CUDA_KERNEL(sequela_attention_terms_aligned);
+  if (IsHopper()) {
+    return {terms,
+            is_64 ? CUDA_KERNEL(sequela_attention_dq_64_hopper)
+                  : CUDA_KERNEL(sequela_attention_dq_128_hopper),
+            is_64 ? CUDA_KERNEL(sequela_attention_dkv_64_hopper)
+                  : CUDA_KERNEL(sequela_attention_dkv_128_hopper),
+            kHopperAttentionQueryGradientTiles, kHopperAttentionKeyGradientTiles};
+  }
+  return {terms,
+          is_64 ? CUDA_KERNEL(sequela_attention_dq_64) : CUDA_KERNEL(sequela_attention_dq_128),
+          is_64 ? CUDA_KERNEL(sequela_attention_dkv_64) : CUDA_KERNEL(sequela_attention_dkv_128),
+          kAttentionQueryGradientTiles, kAttentionKeyGradientTiles};
+}
+
+void LaunchTensorForward(const Exec& exec, const AttentionForwardArgs& args) {
+  const std::int64_t size = args.shape.head_size;
+  const bool is_64 = size == 64, hopper = IsHopper();
+  const KernelName kernel = hopper  ? is_64 ? CUDA_KERNEL(sequela_attention_forward_64_hopper)
+                                            : CUDA_KERNEL(sequela_attention_forward_128_hopper)
+                             : is_64 ? CUDA_KERNEL(sequela_attention_forward_64)
+                                    : CUDA_KERNEL(sequela_attention_forward_128);
+  const Grid grid{args.plan->image_layout().num_forward_tiles, args.shape.num_query_heads};
+  Launch(exec, kernel,
+         TensorShape(
+             grid,
+             hopper ? kHopperAttentionForwardTiles : AttentionForwardTiles(static_cast<int>(size)),
+             size),
+         ForwardParams<bf16>(args));
+}
 
 // Terms first, then dQ and dK/dV, which read them.
 template <typename T>
@@ -105,11 +140,11 @@ void LaunchBackward(const Exec& exec, const AttentionBackwardArgs& args, bool te
       {.blocks = CeilDiv(terms_threads, kAttentionTermsThreads), .threads = kAttentionTermsThreads},
       params);
   Launch(exec, kernels.dq,
-         tensor_cores ? TensorShape(dq, kAttentionQueryGradientTiles, shape.head_size)
+         tensor_cores ? TensorShape(dq, kernels.dq_tiles, shape.head_size)
                       : PlainShape(dq, shape.head_size, 2),
          params);
   Launch(exec, kernels.dkv,
-         tensor_cores ? TensorShape(dkv, kAttentionKeyGradientTiles, shape.head_size)
+         tensor_cores ? TensorShape(dkv, kernels.dkv_tiles, shape.head_size)
                       : PlainShape(dkv, shape.head_size, 2),
          params);
 }
@@ -128,12 +163,7 @@ void AttentionForward(const Exec& exec, const AttentionForwardArgs& args) {
   const std::int64_t heads = args.shape.num_query_heads, size = args.shape.head_size;
   const LaunchShape plain = PlainShape({layout.num_query_tiles, heads}, size, 1);
   if (AttentionUsesTensorCores(args)) {
-    Launch(exec,
-           size == 64 ? CUDA_KERNEL(sequela_attention_forward_64)
-                      : CUDA_KERNEL(sequela_attention_forward_128),
-           TensorShape({layout.num_forward_tiles, heads},
-                       AttentionForwardTiles(static_cast<int>(size)), size),
-           ForwardParams<bf16>(args));
+    LaunchTensorForward(exec, args);
   } else if (args.q_TNH.dtype == DType::kBFloat16) {
     Launch(exec, CUDA_KERNEL(sequela_attention_plain_forward_bf16), plain,
            ForwardParams<bf16>(args));
@@ -150,22 +180,21 @@ void AttentionBackward(const Exec& exec, const AttentionBackwardArgs& args) {
   SEQUELA_CHECK(std::ssize(exec.workspace) >= wanted, "workspace of {} bytes, wanted {}",
                 exec.workspace.size(), wanted);
   if (AttentionUsesTensorCores(args)) {
-    const bool is_64 = args.shape.head_size == 64;
-    LaunchBackward<bf16>(
-        exec, args, true,
-        {CUDA_KERNEL(sequela_attention_terms_aligned),
-         is_64 ? CUDA_KERNEL(sequela_attention_dq_64) : CUDA_KERNEL(sequela_attention_dq_128),
-         is_64 ? CUDA_KERNEL(sequela_attention_dkv_64) : CUDA_KERNEL(sequela_attention_dkv_128)});
+    LaunchBackward<bf16>(exec, args, true, TensorBackwardKernels(args.shape.head_size));
   } else if (args.q_TNH.dtype == DType::kBFloat16) {
-    LaunchBackward<bf16>(
-        exec, args, false,
-        {CUDA_KERNEL(sequela_attention_terms_bf16), CUDA_KERNEL(sequela_attention_plain_dq_bf16),
-         CUDA_KERNEL(sequela_attention_plain_dkv_bf16)});
+    LaunchBackward<bf16>(exec, args, false,
+                         {CUDA_KERNEL(sequela_attention_terms_bf16),
+                          CUDA_KERNEL(sequela_attention_plain_dq_bf16),
+                          CUDA_KERNEL(sequela_attention_plain_dkv_bf16),
+                          {},
+                          {}});
   } else {
-    LaunchBackward<float>(
-        exec, args, false,
-        {CUDA_KERNEL(sequela_attention_terms_f32), CUDA_KERNEL(sequela_attention_plain_dq_f32),
-         CUDA_KERNEL(sequela_attention_plain_dkv_f32)});
+    LaunchBackward<float>(exec, args, false,
+                          {CUDA_KERNEL(sequela_attention_terms_f32),
+                           CUDA_KERNEL(sequela_attention_plain_dq_f32),
+                           CUDA_KERNEL(sequela_attention_plain_dkv_f32),
+                           {},
+                           {}});
   }
 }
 

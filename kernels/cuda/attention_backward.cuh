@@ -1,15 +1,21 @@
-// What the two backward kernels on tensor cores share.
+// What the backward kernels on tensor cores share.
 #pragma once
 
-#include "kernels/cuda/attention_tiles.cuh"
+#include "kernels/cuda/attention_rows.cuh"
 
 namespace sequela::cuda {
 
+// A score -> its probability. c = softmax scale * log2(e); terms.lse in powers of two.
+__device__ inline float Probability(float c, const AttentionRowTerms& terms, bool visible,
+                                    float score) {
+  return visible ? Exp2(fmaf(score, c, -terms.lse)) : 0.0F;
+}
+
 // Scores -> probabilities, and their gradients -> the gradients of q . k without the softmax scale,
-// which the sums get at the end. c = softmax scale * log2(e); terms.lse in powers of two.
+// which the sums get at the end.
 __device__ inline void ScoreGradient(float c, const AttentionRowTerms& terms, bool visible,
                                      float& score, float& gradient) {
-  score = visible ? Exp2(fmaf(score, c, -terms.lse)) : 0.0F;
+  score = Probability(c, terms, visible, score);
   gradient = score * (gradient - terms.delta);
 }
 

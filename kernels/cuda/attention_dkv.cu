@@ -10,6 +10,7 @@
 //                query; swizzled; 50 KiB and 98 KiB
 // Sizes and reasons: layout/attention_tiles.h.
 #include "kernels/cuda/attention_backward.cuh"
+#include "kernels/cuda/attention_tiles.cuh"
 
 namespace sequela::cuda {
 namespace {

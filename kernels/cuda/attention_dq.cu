@@ -8,6 +8,7 @@
 //   shared       Q and dO, and K and V of two steps, swizzled; 48 KiB and 96 KiB
 // Sizes and reasons: layout/attention_tiles.h.
 #include "kernels/cuda/attention_backward.cuh"
+#include "kernels/cuda/attention_tiles.cuh"
 
 namespace sequela::cuda {
 namespace {

@@ -75,4 +75,12 @@ SEQUELA_KERNEL sequela_attention_dq_128(AttentionBackwardParams<bf16> p);
 SEQUELA_KERNEL sequela_attention_dkv_64(AttentionBackwardParams<bf16> p);
 SEQUELA_KERNEL sequela_attention_dkv_128(AttentionBackwardParams<bf16> p);
 
+// The same for sm_90a alone (hopper/), with the products of warpgroups.
+SEQUELA_KERNEL sequela_attention_forward_64_hopper(AttentionForwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_forward_128_hopper(AttentionForwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_dq_64_hopper(AttentionBackwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_dq_128_hopper(AttentionBackwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_dkv_64_hopper(AttentionBackwardParams<bf16> p);
+SEQUELA_KERNEL sequela_attention_dkv_128_hopper(AttentionBackwardParams<bf16> p);
+
 }  // namespace sequela::cuda

@@ -2,17 +2,9 @@
 // kinds of products, accumulators back to memory. Everything is for one warp but CopyRows.
 #pragma once
 
-#include "kernels/cuda/attention_kernels.h"
-#include "kernels/cuda/mma.cuh"
-#include "kernels/layout/attention_mask.h"
+#include "kernels/cuda/attention_rows.cuh"
 
 namespace sequela::cuda {
-
-constexpr float kLog2E = 1.44269504088896340736F;
-constexpr unsigned kAllLanes = 0xffffffffU;
-
-__device__ inline int Lane() { return static_cast<int>(threadIdx.x) % 32; }
-__device__ inline int Warp() { return static_cast<int>(threadIdx.x) / 32; }
 
 // Starts copying rows [first, first + count) of one head into a tile of kRows; zeros beyond.
 template <int kHeadSize, int kRows, int kThreads>
@@ -90,10 +82,7 @@ __device__ void AddWeightedRows(float (&c)[kM][kHeadSize / 8][4],
 template <int kM, int kBlocks>
 __device__ void Clear(float (&c)[kM][kBlocks][4]) {
 #pragma unroll
-  for (int m = 0; m < kM; ++m) {
-#pragma unroll
-    for (int n = 0; n < kBlocks; ++n) c[m][n][0] = c[m][n][1] = c[m][n][2] = c[m][n][3] = 0.0F;
-  }
+  for (int m = 0; m < kM; ++m) Clear(c[m]);
 }
 
 // Writes 16 rows of accumulators, their upper and lower halves times a factor, as bf16: to rows
@@ -125,19 +114,6 @@ __device__ void StoreRows(const float (&c)[kHeadSize / 8][4], float factor, floa
           *reinterpret_cast<const uint4*>(place(row, chunk));
     }
   }
-}
-
-__device__ inline KvInterval IntervalOf(const AttentionDeviceView& plan, int row) {
-  return {plan.kv_begin[row], plan.kv_end[row]};
-}
-
-// The first and last of a warp's rows [first, first + count); nothing where there are none.
-struct WarpIntervals {
-  KvInterval first, last;
-};
-__device__ inline WarpIntervals IntervalsOf(const AttentionDeviceView& plan, int first, int count) {
-  if (count <= 0) return {};
-  return {IntervalOf(plan, first), IntervalOf(plan, first + count - 1)};
 }
 
 }  // namespace sequela::cuda

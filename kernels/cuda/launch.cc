@@ -25,6 +25,23 @@ void Refused(const KernelLaunch& launch, cudaError_t error) {
 void TEST_SetSeam(const TestSeam& seam) { test_seam = seam; }
 const TestSeam& Seam() { return test_seam; }
 
+bool IsHopper() {
+  if (test_seam.hopper.has_value()) return *test_seam.hopper;
+  if (test_seam.launch != nullptr) return false;
+  int device = 0, major = 0, minor = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  }
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  }
+  if (error != cudaSuccess) {
+    throw MachineError("CUDA does not say what the device is: {}", cudaGetErrorString(error));
+  }
+  return major == 9 && minor == 0;
+}
+
 void LaunchKernel(const Exec& exec, const KernelLaunch& launch) {
   if (launch.grid[0] == 0 || launch.grid[1] == 0 || launch.grid[2] == 0) return;
   SEQUELA_CHECK(launch.grid[1] <= 65535 && launch.grid[2] <= 65535, "{}", launch.name);

@@ -3,6 +3,8 @@
 // use, one thread at a time; null puts the real thing back.
 #pragma once
 
+#include <optional>
+
 #include "kernels/cuda/launch.h"
 #include "kernels/gemm.h"
 
@@ -11,6 +13,7 @@ namespace sequela::cuda {
 struct TestSeam {
   void (*launch)(const KernelLaunch& launch) = nullptr;
   void (*gemm)(const Exec& exec, const GemmArgs& args) = nullptr;
+  std::optional<bool> hopper;  // what IsHopper says, instead of the device
 };
 void TEST_SetSeam(const TestSeam& seam);
 const TestSeam& Seam();

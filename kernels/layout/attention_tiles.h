@@ -70,6 +70,21 @@ inline constexpr AttentionKernelTiles kAttentionKeyGradientTiles{.owned = 64,
                                                                  .step_matrices = 2,
                                                                  .stage_extra_bytes = 16};
 
+// The kernels for sm_90a, whose products read shared memory themselves: a warpgroup takes 64 rows,
+// one chain of 64 x 64 products after another. Forward: two warpgroups, so that K and V come from
+// L2 as often as above. 128 registers a thread and 96 KiB at head size 128: two blocks on an SM,
+// whose warpgroups take turns at the tensor cores. Backward: the sizes of the family above.
+inline constexpr AttentionKernelTiles kHopperAttentionForwardTiles{.owned = kAttentionForwardRows,
+                                                                   .step = 64,
+                                                                   .warps = 8,
+                                                                   .stages = 2,
+                                                                   .owned_matrices = 1,
+                                                                   .step_matrices = 2,
+                                                                   .stage_extra_bytes = 0};
+inline constexpr AttentionKernelTiles kHopperAttentionQueryGradientTiles =
+    kAttentionQueryGradientTiles;
+inline constexpr AttentionKernelTiles kHopperAttentionKeyGradientTiles = kAttentionKeyGradientTiles;
+
 // The plain kernels, any head size: 8 warps of 4 rows meet 32 keys, one a lane. At head size 256 in
 // fp32 two owned matrices and one of the other side are 96 KiB, within the 99 KiB of every GPU of
 // sm_80 and later.

@@ -1,4 +1,4 @@
-// ctest: cost=60 labels=sanitize;threads timeout=300 cuda
+// ctest: cost=60 labels=sanitize;threads timeout=300 cuda hopper
 #include "kernels/attention.h"
 
 #include <gtest/gtest.h>

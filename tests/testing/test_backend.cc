@@ -21,13 +21,17 @@ namespace {
 
 constexpr std::size_t kSharedAlignment = 256;
 
-TestBackend ReadBackend() {
+std::string BackendName() {
   const char* text = std::getenv("SEQUELA_TEST_BACKEND");
-  const std::string name = text == nullptr ? "cpu" : text;
+  return text == nullptr ? "cpu" : text;
+}
+
+TestBackend ReadBackend() {
+  const std::string name = BackendName();
   if (name == "cpu") return TestBackend::kCpu;
 #if defined(SEQUELA_WITH_CUDA)
-  if (name == "ptx") return TestBackend::kPtx;
-  if (name == "gpu") return TestBackend::kGpu;
+  if (name == "ptx" || name == "ptx_hopper") return TestBackend::kPtx;
+  if (name == "gpu" || name == "gpu_ampere") return TestBackend::kGpu;
 #endif
   SEQUELA_CHECK(false, "SEQUELA_TEST_BACKEND={} is not a backend of this build", name);
 }
@@ -53,8 +57,10 @@ class BackendEnvironment : public ::testing::Environment {
   void SetUp() override {
 #if defined(SEQUELA_WITH_CUDA)
     if (ChosenBackend() == TestBackend::kPtx) {
-      cuda::TEST_SetSeam({.launch = ptx::Run, .gemm = GemmOnTheCpu});
+      cuda::TEST_SetSeam(
+          {.launch = ptx::Run, .gemm = GemmOnTheCpu, .hopper = BackendName() == "ptx_hopper"});
     }
+    if (BackendName() == "gpu_ampere") cuda::TEST_SetSeam({.hopper = false});
     if (ChosenBackend() == TestBackend::kGpu) {
       int devices = 0;
       const cudaError_t error = cudaGetDeviceCount(&devices);

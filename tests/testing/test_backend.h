@@ -1,8 +1,10 @@
 // Which backend a test of an operation runs on. A test program marked `cuda` in its first line is
 // run up to three times by ctest, told by SEQUELA_TEST_BACKEND:
 //   cpu   (default)
-//   ptx   the CUDA backend, its kernels interpreted on the CPU (tests/ptx/)
-//   gpu   the CUDA backend on a GPU; without a driver every test is reported as skipped
+//   ptx   the CUDA backend, its kernels interpreted on the CPU (tests/ptx/); ptx_hopper: the
+//         kernels for sm_90a where there are any
+//   gpu   the CUDA backend on a GPU; without a driver every test is reported as skipped;
+//         gpu_ampere: without the kernels for sm_90a
 // Memory that an operation reads or writes comes from here, so that one test text serves all three:
 // at the same address for host and device in every backend.
 #pragma once

@@ -1,0 +1,195 @@
+// Attention forward for sm_90a: bf16, head sizes 64 and 128, fp32 sums. As attention_forward.cu of
+// the family for sm_80, with the products of warpgroups (wgmma), which read Q, K and V from shared
+// memory themselves: the family's limit on Hopper is how fast warps can load fragments.
+//   block        2 warpgroups of 64 queries; two blocks on an SM, so that the tensor cores have one
+//                warpgroup's products while others are at their exponentials
+//   registers    output 64 and scores 32 a thread at head size 128: 128, the most that two blocks
+//                allow
+//   shared       Q, and K and V of two steps: one is computed while the other is on its way
+//   masks        only where a warpgroup's rows see a step in part; what they do not see is skipped
+// Sizes and reasons: layout/attention_tiles.h. Work: one (tile, head) a block, the longest first.
+#include "kernels/cuda/hopper/attention_tiles.cuh"
+#include "kernels/layout/online_softmax.h"
+
+namespace sequela::cuda {
+namespace {
+
+constexpr AttentionKernelTiles kTiles = kHopperAttentionForwardTiles;
+constexpr int kBlocks = kTiles.step / 8;
+static_assert(kTiles.step == kWarpgroupRows);
+
+template <int kHeadSize>
+class Forward {
+ public:
+  __device__ Forward(const AttentionForwardParams<bf16>& p, std::byte* shared)
+      : p_(p), shared_(shared) {
+    const int heads = p.in.num_query_heads;
+    tile_ = p.in.plan.forward_tiles[blockIdx.x / heads];
+    head_ = static_cast<int>(blockIdx.x) % heads;
+    first_ = Warpgroup() * kWarpgroupRows;
+  }
+
+  __device__ void Run() {
+    const int steps = (tile_.end - tile_.begin + kTiles.step - 1) / kTiles.step;
+    Clear(out_);
+    max_[0] = max_[1] = -INFINITY;
+    sum_[0] = sum_[1] = 0.0F;
+    if (steps > 0) {
+      CopyPanels<kHeadSize, kTiles.owned, kTiles.threads()>(SharedAddress(shared_), p_.in.q,
+                                                            tile_.first, tile_.count, head_);
+      CopyStep(0);
+    }
+    for (int step = 0; step < steps; ++step) {
+      WaitForCopies<0>();
+      PublishShared();
+      __syncthreads();  // the step is here, and nobody reads the other stage any more
+      if (step + 1 < steps) CopyStep(step + 1);
+      const int key = tile_.begin + step * kTiles.step;
+      // Read again at every step: kept, they would cost registers that this kernel has not got.
+      const WarpIntervals sees =
+          IntervalsOf(p_.in.plan, tile_.first + first_, min(kWarpgroupRows, tile_.count - first_));
+      const Visible visible = VisibleOf(sees.first, sees.last, key, kTiles.step);
+      if (visible != Visible::kNothing) ComputeStep(step, key, visible);
+    }
+    Finish();
+  }
+
+ private:
+  __device__ std::uint32_t Stage(int step) const {
+    return SharedAddress(shared_) + kTiles.owned_bytes(kHeadSize) +
+           step % kTiles.stages * kTiles.stage_bytes(kHeadSize);
+  }
+  static constexpr int kMatrixBytes = 2 * kTiles.step * kHeadSize;
+
+  __device__ void CopyStep(int step) {
+    const int key = tile_.begin + step * kTiles.step;
+    const int key_head = head_ / p_.in.heads_per_key_head;
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(Stage(step), p_.in.k, key, tile_.end - key,
+                                                         key_head);
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(Stage(step) + kMatrixBytes, p_.in.v, key,
+                                                         tile_.end - key, key_head);
+    CommitCopies();
+  }
+
+  __device__ void ComputeStep(int step, int key, Visible visible) {
+    float scores[kBlocks][4];
+    FenceRegisters();
+    MultiplyRowsAsync<kHeadSize, kTiles.owned>(scores, SharedAddress(shared_), first_, Stage(step));
+    CommitProducts();
+    WaitForProducts<0>();
+    PinRegisters(scores);
+    if (visible == Visible::kSome) Mask(key, scores);
+    const float shrink[2] = {Softmax<0>(scores), Softmax<2>(scores)};
+    // Mostly the maxima stay, and then so does the output.
+    if (__any_sync(kAllLanes, shrink[0] != 1.0F || shrink[1] != 1.0F)) {
+#pragma unroll
+      for (int n = 0; n < kHeadSize / 8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) out_[n][i] *= shrink[i / 2];
+      }
+    }
+    Fragment weights[4];
+    PackRows(scores, weights);
+    PinRegisters(out_);
+    FenceRegisters();
+    AddWeightedRowsAsync<kHeadSize>(out_, weights, Stage(step) + kMatrixBytes);
+    CommitProducts();
+    WaitForProducts<0>();
+    PinRegisters(out_);
+  }
+
+  // The thread's upper and lower row of the warpgroup's.
+  __device__ static int Row(int thread, int half) {
+    return thread / 32 % 4 * 16 + half * 8 + mma::AccumulatorRow(thread % 32, 0);
+  }
+
+  __device__ void Mask(int key, float (&scores)[kBlocks][4]) const {
+    const int thread = FreshThread();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = first_ + Row(thread, half);
+      const KvInterval sees =
+          row < tile_.count ? IntervalOf(p_.in.plan, tile_.first + row) : KvInterval{};
+#pragma unroll
+      for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int column = n * 8 + mma::AccumulatorColumn(thread % 32, i);
+          float& score = scores[n][half * 2 + i];
+          score = sees.Has(key + column) ? score : -INFINITY;
+        }
+      }
+    }
+  }
+
+  // Scores of one row of the lane, registers kAt and kAt + 1 of each 16 x 8, to 2^(c (score -
+  // max)); what earlier sums are to be multiplied by.
+  template <int kAt>
+  __device__ float Softmax(float (&scores)[kBlocks][4]) {
+    float& max = max_[kAt / 2];
+    float new_max = max;
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+      new_max = fmaxf(new_max, fmaxf(scores[n][kAt], scores[n][kAt + 1]));
+    }
+    new_max = fmaxf(new_max, __shfl_xor_sync(kAllLanes, new_max, 1));
+    new_max = fmaxf(new_max, __shfl_xor_sync(kAllLanes, new_max, 2));
+    const float c = p_.in.softmax_scale * kLog2E;
+    const OnlineSoftmaxStep step = StepOnlineSoftmax(max, new_max, c);
+    const float shrink = Exp2(step.exponent);
+    max = new_max;
+    float sum = 0.0F;
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int i = kAt; i < kAt + 2; ++i) {
+        scores[n][i] = Exp2(ScoreExponent(scores[n][i], step.shift, c));
+        sum += scores[n][i];
+      }
+    }
+    sum_[kAt / 2] = sum_[kAt / 2] * shrink + sum;
+    return shrink;
+  }
+
+  __device__ void Finish() {
+    const int thread = FreshThread();
+    float inverse[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float sum = sum_[half] + __shfl_xor_sync(kAllLanes, sum_[half], 1);
+      sum += __shfl_xor_sync(kAllLanes, sum, 2);
+      inverse[half] = InverseSum(sum);
+      const int row = first_ + Row(thread, half);
+      if (row < tile_.count && thread % 4 == 0) {
+        p_.lse.Row(tile_.first + row)[head_] = LogSumExp(max_[half], sum, p_.in.softmax_scale);
+      }
+    }
+    WarpgroupBarrier(Warpgroup());  // the other warps have read their rows of Q
+    const int row = first_ + Warp() % 4 * 16;
+    StorePanels<kHeadSize, kTiles.owned>(out_, inverse[0], inverse[1], shared_, row, p_.out,
+                                         tile_.first + row, tile_.count - row, head_);
+  }
+
+  const AttentionForwardParams<bf16>& p_;
+  std::byte* shared_;
+  AttentionTile tile_;
+  int head_;
+  int first_;  // the warpgroup's rows, from the tile's first
+  float out_[kHeadSize / 8][4];
+  float max_[2], sum_[2];  // by row of the lane; sums of the lane's own columns
+};
+
+}  // namespace
+
+SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 2)
+    sequela_attention_forward_64_hopper(AttentionForwardParams<bf16> p) {
+  extern __shared__ __align__(1024) std::byte shared[];
+  Forward<64>(p, shared).Run();
+}
+SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 2)
+    sequela_attention_forward_128_hopper(AttentionForwardParams<bf16> p) {
+  extern __shared__ __align__(1024) std::byte shared[];
+  Forward<128>(p, shared).Run();
+}
+
+}  // namespace sequela::cuda
