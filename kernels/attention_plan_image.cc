@@ -33,11 +33,34 @@ AttentionImageLayout PlaceParts(AttentionImageLayout layout) {
   return layout;
 }
 
-// A block's time grows with what its rows meet. Equals stay in the order of the batch.
-void LongestFirst(std::vector<AttentionTile>& tiles) {
-  std::ranges::stable_sort(tiles, [](const AttentionTile& a, const AttentionTile& b) {
-    return a.end - a.begin > b.end - b.begin;
-  });
+// The longest document first, and of each its longest tiles: a block's time grows with what its
+// rows meet. Equals stay in the order of the batch. In: document after document.
+std::vector<AttentionTile> LongestFirst(const std::vector<AttentionTile>& tiles) {
+  std::vector<std::span<const AttentionTile>> documents;
+  for (std::size_t begin = 0; begin < tiles.size();) {
+    std::size_t end = begin;
+    while (end < tiles.size() && tiles[end].document == tiles[begin].document) ++end;
+    documents.push_back(std::span(tiles).subspan(begin, end - begin));
+    begin = end;
+  }
+  const auto rows = [](std::span<const AttentionTile> document) {
+    return document.back().first + document.back().count - document.front().first;
+  };
+  std::ranges::stable_sort(documents,
+                           [&](const auto& a, const auto& b) { return rows(a) > rows(b); });
+  std::vector<AttentionTile> sorted;
+  for (const std::span<const AttentionTile> document : documents) {
+    const auto begin = sorted.insert(sorted.end(), document.begin(), document.end());
+    std::stable_sort(begin, sorted.end(), [](const AttentionTile& a, const AttentionTile& b) {
+      return a.end - a.begin > b.end - b.begin;
+    });
+    const auto at = narrow<std::int32_t>(begin - sorted.begin());
+    for (auto tile = begin; tile != sorted.end(); ++tile) {
+      tile->list_begin = at;
+      tile->list_count = narrow<std::int32_t>(std::ssize(document));
+    }
+  }
+  return sorted;
 }
 
 template <typename Range>
@@ -97,8 +120,7 @@ std::vector<AttentionTile> AttentionPlan::RowTiles(std::int32_t rows) const {
                        .end = kv_end_[static_cast<std::size_t>(last)]});
     }
   }
-  LongestFirst(tiles);
-  return tiles;
+  return LongestFirst(tiles);
 }
 
 std::vector<AttentionTile> AttentionPlan::KeyTiles() const {
@@ -126,8 +148,7 @@ std::vector<AttentionTile> AttentionPlan::KeyTiles() const {
                        .end = std::max(see_begin, see_end)});
     }
   }
-  LongestFirst(tiles);
-  return tiles;
+  return LongestFirst(tiles);
 }
 
 }  // namespace sequela

@@ -22,9 +22,10 @@ class QueryGradient {
  public:
   __device__ QueryGradient(const AttentionBackwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
-    const int heads = p.in.num_query_heads;
-    tile_ = p.in.plan.query_tiles[blockIdx.x / heads];
-    head_ = static_cast<int>(blockIdx.x) % heads;
+    const BlockWork work =
+        WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize);
+    tile_ = work.tile;
+    head_ = work.head;
     first_ = Warp() * kTiles.warp_rows();
     count_ = min(kTiles.warp_rows(), tile_.count - first_);
   }

@@ -1,5 +1,5 @@
 // The kernels of attention: contracts in kernels/attention.h, the choice between the two families
-// in attention.cc. A block is one (tile of the plan, head): blockIdx.x = tile * heads + head.
+// in attention.cc. A block is one (tile of the plan, head): attention_work.cuh.
 #pragma once
 
 #include "kernels/cuda/kernel.h"

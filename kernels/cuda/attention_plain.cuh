@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/attention_work.cuh"
 #include "kernels/cuda/elements.cuh"
 
 namespace sequela::cuda::plain {
@@ -18,6 +18,12 @@ constexpr unsigned kAllLanes = 0xffffffffU;
 
 __device__ inline int Lane() { return static_cast<int>(threadIdx.x) % 32; }
 __device__ inline int Warp() { return static_cast<int>(threadIdx.x) / 32; }
+
+// Of two matrices, one head and row.
+template <typename T>
+__device__ int RowBytes(int head_size) {
+  return 2 * static_cast<int>(sizeof(T)) * head_size;
+}
 
 // Rows [first, first + count) of 32, columns of one head, as floats `stride` apart; zeros beyond.
 template <typename T>

@@ -65,11 +65,11 @@ __device__ void QueryGradientRows(const AttentionBackwardParams<T>& p, const Att
 template <typename T>
 __device__ void QueryGradient(const AttentionBackwardParams<T>& p) {
   extern __shared__ float shared[];
-  const int heads = p.in.num_query_heads;
-  const AttentionTile tile = p.in.plan.query_tiles[blockIdx.x / heads];
+  const auto [tile, head] =
+      WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, RowBytes<T>(p.in.head_size));
   for (int done = 0; done < tile.count; done += Tiles::kOwned) {
-    QueryGradientRows(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done),
-                      static_cast<int>(blockIdx.x) % heads, shared);
+    QueryGradientRows(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done), head,
+                      shared);
   }
 }
 
@@ -147,10 +147,11 @@ template <typename T>
 __device__ void KeyGradient(const AttentionBackwardParams<T>& p) {
   extern __shared__ float shared[];
   const int heads = p.in.num_query_heads / p.in.heads_per_key_head;
-  const AttentionTile tile = p.in.plan.key_tiles[blockIdx.x / heads];
+  const auto [tile, head] = WorkOf(p.in.plan, p.in.plan.key_tiles, heads,
+                                   RowBytes<T>(p.in.head_size) * p.in.heads_per_key_head);
   for (int done = 0; done < tile.count; done += Tiles::kOwned) {
-    KeyGradientRows<T>(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done),
-                       static_cast<int>(blockIdx.x) % heads, shared)
+    KeyGradientRows<T>(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done), head,
+                       shared)
         .Run();
   }
 }

@@ -85,11 +85,10 @@ __device__ void ForwardRows(const AttentionForwardParams<T>& p, const AttentionT
 template <typename T>
 __device__ void Forward(const AttentionForwardParams<T>& p) {
   extern __shared__ float shared[];
-  const int heads = p.in.num_query_heads;
-  const AttentionTile tile = p.in.plan.query_tiles[blockIdx.x / heads];
+  const auto [tile, head] =
+      WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, RowBytes<T>(p.in.head_size));
   for (int done = 0; done < tile.count; done += Tiles::kOwned) {
-    ForwardRows(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done),
-                static_cast<int>(blockIdx.x) % heads, shared);
+    ForwardRows(p, tile, tile.first + done, min(Tiles::kOwned, tile.count - done), head, shared);
   }
 }
 

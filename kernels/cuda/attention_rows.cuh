@@ -2,7 +2,7 @@
 // rows see.
 #pragma once
 
-#include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/attention_work.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/layout/attention_mask.h"
 

@@ -130,12 +130,25 @@ class AttentionImageTest : public ::testing::Test {
   }
   static std::size_t Count(std::int64_t count) { return static_cast<std::size_t>(count); }
 
-  // Every row is owned by one tile of its document, cut at multiples of `rows`; the longest first.
+  // Every row is owned by one tile of its document, cut at multiples of `rows`; documents stay
+  // together, the longest first, and so do the tiles of each.
   void ExpectPartition(const AttentionPlan& plan, std::span<const AttentionTile> tiles,
                        std::int32_t rows) {
     std::vector<int> owners(Count(plan.num_tokens()), 0);
-    std::int32_t before = INT32_MAX;
-    for (const AttentionTile& tile : tiles) {
+    std::int32_t document_before = INT32_MAX, before = INT32_MAX;
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      const AttentionTile& tile = tiles[i];
+      const std::int32_t document =
+          plan.document_begin(tile.document + 1) - plan.document_begin(tile.document);
+      EXPECT_EQ(tile.list_count, (document + rows - 1) / rows);
+      if (i == 0 || tile.document != tiles[i - 1].document) {
+        EXPECT_EQ(tile.list_begin, static_cast<std::int32_t>(i));
+        EXPECT_LE(document, document_before);
+        document_before = document;
+        before = INT32_MAX;
+      } else {
+        EXPECT_EQ(tile.list_begin, tiles[i - 1].list_begin);
+      }
       EXPECT_EQ((tile.first - plan.document_begin(tile.document)) % rows, 0);
       EXPECT_GT(tile.count, 0);
       EXPECT_LE(tile.count, rows);
@@ -198,6 +211,33 @@ TEST_F(AttentionImageTest, TilesPartitionRowsAndHoldAllPairs) {
     ExpectAllPairs(plan, ForwardTiles(), true);
     ExpectAllPairs(plan, QueryTiles(), true);
     ExpectAllPairs(plan, KeyTiles(), false);
+  }
+}
+
+// Each (tile, head) is one block's, whether all heads of a document share the cache or one does;
+// heads that share it take their tiles in turn, the longest first.
+TEST_F(AttentionImageTest, BlocksPartitionTilesAndHeads) {
+  Write(AttentionPlan::Causal(Rows{0, 1, 1, 128, 257, 320, 1000}));
+  for (const std::int32_t heads : {1, 3, 16}) {
+    // 680 rows: all heads at once, three, one.
+    for (const std::int32_t row_bytes : {512, 16000, 1 << 24}) {
+      const std::span<const AttentionTile> tiles = QueryTiles();
+      std::vector<int> blocks(tiles.size() * static_cast<std::size_t>(heads), 0);
+      for (std::int32_t i = 0; i < std::ssize(blocks); ++i) {
+        const AttentionBlock block =
+            AttentionBlockOf(tiles.data(), view_.document_begin, i, heads, row_bytes);
+        ASSERT_GE(block.head, 0);
+        ASSERT_LT(block.head, heads);
+        ++blocks[Count(block.tile * heads + block.head)];
+      }
+      EXPECT_TRUE(std::ranges::all_of(blocks, [](int count) { return count == 1; }))
+          << heads << " heads of " << row_bytes << " bytes";
+      const AttentionBlock second =
+          AttentionBlockOf(tiles.data(), view_.document_begin, 1, heads, row_bytes);
+      const bool alone = heads == 1 || row_bytes == 1 << 24;
+      EXPECT_EQ(second.tile, alone ? 1 : 0);
+      EXPECT_EQ(second.head, alone ? 0 : 1);
+    }
   }
 }
 

@@ -21,9 +21,10 @@ class QueryGradient {
  public:
   __device__ QueryGradient(const AttentionBackwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
-    const int heads = p.in.num_query_heads;
-    tile_ = p.in.plan.query_tiles[blockIdx.x / heads];
-    head_ = static_cast<int>(blockIdx.x) % heads;
+    const BlockWork work =
+        WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize);
+    tile_ = work.tile;
+    head_ = work.head;
   }
 
   __device__ void Run() {
@@ -155,7 +156,7 @@ class QueryGradient {
 
 }  // namespace
 
-SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 2)
+SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 3)
     sequela_attention_dq_64_hopper(AttentionBackwardParams<bf16> p) {
   extern __shared__ __align__(1024) std::byte shared[];
   QueryGradient<64>(p, shared).Run();

@@ -16,6 +16,7 @@ namespace {
 
 constexpr AttentionKernelTiles kTiles = kHopperAttentionForwardTiles;
 constexpr int kBlocks = kTiles.step / 8;
+constexpr float kLn2 = 0.693147180559945309417F;
 static_assert(kTiles.step == kWarpgroupRows);
 
 template <int kHeadSize>
@@ -23,58 +24,61 @@ class Forward {
  public:
   __device__ Forward(const AttentionForwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
-    const int heads = p.in.num_query_heads;
-    tile_ = p.in.plan.forward_tiles[blockIdx.x / heads];
-    head_ = static_cast<int>(blockIdx.x) % heads;
-    first_ = Warpgroup() * kWarpgroupRows;
+    const BlockWork work =
+        WorkOf(p.in.plan, p.in.plan.forward_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize);
+    tile_ = work.tile;
+    head_ = work.head;
+    key_head_ = Uniform(head_ / p.in.heads_per_key_head);
+    first_ = Uniform(Warpgroup() * kWarpgroupRows);
   }
 
   __device__ void Run() {
-    const int steps = (tile_.end - tile_.begin + kTiles.step - 1) / kTiles.step;
     Clear(out_);
     max_[0] = max_[1] = -INFINITY;
     sum_[0] = sum_[1] = 0.0F;
-    if (steps > 0) {
+    std::uint32_t stage = SharedAddress(shared_) + kTiles.owned_bytes(kHeadSize);
+    if (tile_.begin < tile_.end) {
       CopyPanels<kHeadSize, kTiles.owned, kTiles.threads()>(SharedAddress(shared_), p_.in.q,
                                                             tile_.first, tile_.count, head_);
-      CopyStep(0);
+      CopyStep(stage, tile_.begin);
     }
-    for (int step = 0; step < steps; ++step) {
+    for (int key = tile_.begin; key < tile_.end; key += kTiles.step) {
       WaitForCopies<0>();
       PublishShared();
       __syncthreads();  // the step is here, and nobody reads the other stage any more
-      if (step + 1 < steps) CopyStep(step + 1);
-      const int key = tile_.begin + step * kTiles.step;
+      if (key + kTiles.step < tile_.end) CopyStep(Other(stage), key + kTiles.step);
       // Read again at every step: kept, they would cost registers that this kernel has not got.
-      const WarpIntervals sees =
-          IntervalsOf(p_.in.plan, tile_.first + first_, min(kWarpgroupRows, tile_.count - first_));
+      const WarpIntervals sees = IntervalsOf(p_.in.plan, Fresh(tile_.first + first_),
+                                             min(kWarpgroupRows, tile_.count - first_));
       const Visible visible = VisibleOf(sees.first, sees.last, key, kTiles.step);
-      if (visible != Visible::kNothing) ComputeStep(step, key, visible);
+      if (visible != Visible::kNothing) ComputeStep(stage, key, visible);
+      stage = Other(stage);
     }
     Finish();
   }
 
  private:
-  __device__ std::uint32_t Stage(int step) const {
-    return SharedAddress(shared_) + kTiles.owned_bytes(kHeadSize) +
-           step % kTiles.stages * kTiles.stage_bytes(kHeadSize);
-  }
   static constexpr int kMatrixBytes = 2 * kTiles.step * kHeadSize;
 
-  __device__ void CopyStep(int step) {
-    const int key = tile_.begin + step * kTiles.step;
-    const int key_head = head_ / p_.in.heads_per_key_head;
-    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(Stage(step), p_.in.k, key, tile_.end - key,
-                                                         key_head);
-    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(Stage(step) + kMatrixBytes, p_.in.v, key,
-                                                         tile_.end - key, key_head);
+  // The address of the other of the two stages.
+  __device__ std::uint32_t Other(std::uint32_t stage) const {
+    static_assert(kTiles.stages == 2);
+    const std::uint32_t first = SharedAddress(shared_) + kTiles.owned_bytes(kHeadSize);
+    return 2 * first + kTiles.stage_bytes(kHeadSize) - stage;
+  }
+
+  __device__ void CopyStep(std::uint32_t stage, int key) {
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage, p_.in.k, key, tile_.end - key,
+                                                         key_head_);
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage + kMatrixBytes, p_.in.v, key,
+                                                         tile_.end - key, key_head_);
     CommitCopies();
   }
 
-  __device__ void ComputeStep(int step, int key, Visible visible) {
+  __device__ void ComputeStep(std::uint32_t stage, int key, Visible visible) {
     float scores[kBlocks][4];
     FenceRegisters();
-    MultiplyRowsAsync<kHeadSize, kTiles.owned>(scores, SharedAddress(shared_), first_, Stage(step));
+    MultiplyRowsAsync<kHeadSize, kTiles.owned>(scores, SharedAddress(shared_), first_, stage);
     CommitProducts();
     WaitForProducts<0>();
     PinRegisters(scores);
@@ -92,7 +96,7 @@ class Forward {
     PackRows(scores, weights);
     PinRegisters(out_);
     FenceRegisters();
-    AddWeightedRowsAsync<kHeadSize>(out_, weights, Stage(step) + kMatrixBytes);
+    AddWeightedRowsAsync<kHeadSize>(out_, weights, stage + kMatrixBytes);
     CommitProducts();
     WaitForProducts<0>();
     PinRegisters(out_);
@@ -122,28 +126,30 @@ class Forward {
     }
   }
 
-  // Scores of one row of the lane, registers kAt and kAt + 1 of each 16 x 8, to 2^(c (score -
-  // max)); what earlier sums are to be multiplied by.
+  // Scores of one row of the lane, registers kAt and kAt + 1 of each 16 x 8, to
+  // 2^(c (score - max)); what earlier sums are to be multiplied by. Exponents are c score - shift,
+  // one instruction each: `shift` is c max rounded, the same for all of the row and in `shrink`, so
+  // that the rounding cancels.
   template <int kAt>
   __device__ float Softmax(float (&scores)[kBlocks][4]) {
-    float& max = max_[kAt / 2];
-    float new_max = max;
+    float max = -INFINITY;
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
-      new_max = fmaxf(new_max, fmaxf(scores[n][kAt], scores[n][kAt + 1]));
+      max = fmaxf(max, fmaxf(scores[n][kAt], scores[n][kAt + 1]));
     }
-    new_max = fmaxf(new_max, __shfl_xor_sync(kAllLanes, new_max, 1));
-    new_max = fmaxf(new_max, __shfl_xor_sync(kAllLanes, new_max, 2));
+    max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, 1));
+    max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, 2));
     const float c = p_.in.softmax_scale * kLog2E;
-    const OnlineSoftmaxStep step = StepOnlineSoftmax(max, new_max, c);
-    const float shrink = Exp2(step.exponent);
-    max = new_max;
+    max = fmaxf(max_[kAt / 2], max * c);
+    const float shift = max == -INFINITY ? 0.0F : max;  // nothing seen yet: all are 2^-inf
+    const float shrink = Exp2(max_[kAt / 2] - shift);
+    max_[kAt / 2] = max;
     float sum = 0.0F;
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
       for (int i = kAt; i < kAt + 2; ++i) {
-        scores[n][i] = Exp2(ScoreExponent(scores[n][i], step.shift, c));
+        scores[n][i] = Exp2(fmaf(scores[n][i], c, -shift));
         sum += scores[n][i];
       }
     }
@@ -152,7 +158,7 @@ class Forward {
   }
 
   __device__ void Finish() {
-    const int thread = FreshThread();
+    const int thread = FreshThread(), tile_first = Fresh(tile_.first), head = Fresh(head_);
     float inverse[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -161,22 +167,23 @@ class Forward {
       inverse[half] = InverseSum(sum);
       const int row = first_ + Row(thread, half);
       if (row < tile_.count && thread % 4 == 0) {
-        p_.lse.Row(tile_.first + row)[head_] = LogSumExp(max_[half], sum, p_.in.softmax_scale);
+        p_.lse.Row(tile_first + row)[head] = LogSumExp(max_[half], sum, kLn2);
       }
     }
     WarpgroupBarrier(Warpgroup());  // the other warps have read their rows of Q
     const int row = first_ + Warp() % 4 * 16;
     StorePanels<kHeadSize, kTiles.owned>(out_, inverse[0], inverse[1], shared_, row, p_.out,
-                                         tile_.first + row, tile_.count - row, head_);
+                                         tile_first + row, tile_.count - row, head);
   }
 
   const AttentionForwardParams<bf16>& p_;
   std::byte* shared_;
   AttentionTile tile_;
-  int head_;
+  int head_, key_head_;
   int first_;  // the warpgroup's rows, from the tile's first
   float out_[kHeadSize / 8][4];
-  float max_[2], sum_[2];  // by row of the lane; sums of the lane's own columns
+  float max_[2];  // by row of the lane; times c
+  float sum_[2];  // of the lane's own columns
 };
 
 }  // namespace

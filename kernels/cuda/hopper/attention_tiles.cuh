@@ -13,8 +13,13 @@ constexpr int kWarpgroupThreads = 128;
 
 __device__ inline int Warpgroup() { return static_cast<int>(threadIdx.x) / kWarpgroupThreads; }
 
-// The thread's index, read anew: what is computed from it does not stay in registers from one step
-// to the next, of which these kernels have few.
+// The same value, of which the compiler knows nothing: what is computed from it is computed where
+// it stands and does not stay in registers from one step to the next, of which these kernels have
+// few.
+__device__ inline int Fresh(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 __device__ inline int FreshThread() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;\n" : "=r"(thread));
