@@ -91,8 +91,9 @@ def run(settings, report, runner, background):
     measure_rates(settings, report, runner, background)
     report.text(
         "Forward and backward, every row with a target. Limit: its three products alone, whole, by our GEMM or "
-        "PyTorch's, whichever is faster. PyTorch: compiled, or eager where that is faster or all there is. Extra memory: ours is the workspace, all that it uses beyond arguments "
-        "and gradients; PyTorch's is the allocator's peak beyond them. Ratio: PyTorch's time over ours."
+        "PyTorch's, whichever is faster. PyTorch: compiled, or eager where that is faster or all there is. Extra "
+        "memory: ours is the workspace, all that it uses beyond arguments and gradients; PyTorch's is the "
+        "allocator's peak beyond them. Ratio: PyTorch's time over ours."
     )
     found, missing = collect(settings, report, runner)
     products = products_of(found)
