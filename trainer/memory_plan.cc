@@ -100,7 +100,7 @@ RunMemory PlanRunMemory(const ModelConfig& config, const TrainStateOptions& opti
 std::int64_t PeakBytes(const MemoryPlan& plan, const RunMemory& run) {
   const std::int64_t state = plan.weight_bytes + plan.gradient_bytes + plan.optimizer_bytes;
   const std::int64_t stepping = plan.activation_bytes + run.snapshot_bytes + run.transfer_bytes +
-                                run.loader_bytes + run.huge_page_bytes + kLibraryBytes;
+                                run.loader_bytes + run.huge_page_bytes + run.library_bytes;
   return std::max(run.held_bytes + state + std::max(stepping, run.restore_bytes),
                   PeakResidentBytes());
 }

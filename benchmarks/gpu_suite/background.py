@@ -2,12 +2,13 @@
 held against, and filling the peers' compiler cache. Ended before anything is measured that they
 could disturb."""
 
-import shlex
-import tempfile
+import subprocess
 
 from gpu_suite import process
 from gpu_suite.experiment import Training
-from gpu_suite.settings import MEASURING, microbatches_text, mix_text, shapes_text
+from gpu_suite.settings import MEASURING, VOCABULARIES, WIDTHS, microbatches_text, mix_text
+
+WHILE = ("parity", "sanitizer")  # what keeps the GPU busy without being timed
 
 
 class Background:
@@ -15,40 +16,51 @@ class Background:
         self._settings = settings
         self._runner = runner
         self._training = None
-        self._warming = []
+        self._warming = {}
         if "training_run" in parts and (settings.package / "data/store").exists():
             self.cpu_run = Training(settings, runner, "cpu_fp32", "cpu", "fp32")
             self._training = self.cpu_run.start(nice=5)
-        if not settings.rehearsal and set(parts) & set(MEASURING):
+        if not settings.rehearsal and set(parts) & set(MEASURING) and set(parts) & set(WHILE):
             self._warm()
 
     def _warm(self):
-        """Compiles what the peers will need, as far as it comes before they are measured."""
+        """Compiles what the peers will need, all at once, as far as it comes before they are
+        measured. The first shapes are those that are measured first: the cache's keys hold them."""
         peer = self._settings.peer
+        shapes = ",".join(f"{WIDTHS[0]}x{vocabulary}" for vocabulary in VOCABULARIES)
         batches = microbatches_text(self._settings)
         commands = [
-            [*peer("torch_gpu_attention.py"), "--repeats", 1, "--documents", f"mix:{mix_text()}"],
-            [*peer("torch_gpu_cross_entropy.py"), "--repeats", 1, "--shapes", shapes_text()],
+            [*peer("torch_gpu_steps.py"), "--warm", "--model", model, "--microbatches", batches]
+            for model in ("1.3B", "350M", "125M")
         ]
-        for model in ("125M", "350M", "1.3B"):
-            commands.append(
-                [*peer("torch_gpu_steps.py"), "--warm", "--model", model, "--microbatches", batches]
-            )
-        script = "; ".join(shlex.join(map(str, command)) for command in commands)
-        self._warming.append(
-            self._runner.start(
-                ["bash", "-c", script],
-                tempfile.TemporaryFile(),
-                tempfile.TemporaryFile(),
-                nice=10,
-            )
-        )
+        commands += [
+            [*peer("torch_gpu_cross_entropy.py"), "--warm", "--shapes", shapes],
+            [
+                *peer("torch_gpu_attention.py"),
+                *("--warm", "--repeats", 1, "--documents", f"mix:{mix_text()}"),
+            ],
+        ]
+        for command in commands:
+            name = " ".join([command[1].name, *map(str, command[4:7])])[:60]
+            try:
+                self._warming[name] = self._runner.start(
+                    command,
+                    subprocess.DEVNULL,
+                    subprocess.DEVNULL,
+                    environment={"TORCHINDUCTOR_COMPILE_THREADS": "2"},
+                    nice=3,
+                )
+            except OSError as error:
+                self._runner.note(f"compiling in the background: {error}")
 
     def clear_the_gpu(self):
         """Before the first measurement."""
-        for child in self._warming:
+        for name, child in self._warming.items():
+            code = child.poll()
+            state = "ended before it was done" if code is None else f"was done, with {code}"
+            self._runner.note(f"compiling in the background: {name} {state}")
             process.end(child)
-        self._warming = []
+        self._warming = {}
 
     def wait_for_training(self, limit):
         """The CPU's run, or None where there is none or its time is over."""

@@ -34,8 +34,9 @@ class Outcome:
         return "ended well" if self.code == 0 else f"ended with {self.code}"
 
     def said(self):
-        """The last line that tells what went wrong."""
-        lines = [line for line in (self.errors or self.output).splitlines() if line.strip()]
+        """The last line that tells what went wrong; answers in JSON do not."""
+        lines = (self.errors or self.output).splitlines()
+        lines = [line for line in lines if line.strip() and not line.startswith("{")]
         return lines[-1].strip()[:200] if lines else "it said nothing"
 
     def json_lines(self):

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -13,7 +14,7 @@ sys.dont_write_bytecode = True
 
 from gpu_suite import package, process, settings, stubs  # noqa: E402
 from gpu_suite.__main__ import parse, public_words  # noqa: E402
-from gpu_suite.parts import profile, sanitizer  # noqa: E402
+from gpu_suite.parts import cross_entropy, parity, profile, sanitizer, training_steps  # noqa: E402
 
 
 def outcome(output, code=0, timed_out=False):
@@ -36,6 +37,12 @@ RACE = """========= COMPUTE-SANITIZER
 =========     and Read access at sequela_norm+0x190 [508 hazards]
 ========= 
 ========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
+"""
+FAILED = """========= COMPUTE-SANITIZER
+[  PASSED  ] 2 tests.
+[  FAILED  ] 1 test, listed below:
+========= Target application returned an error
+========= ERROR SUMMARY: 0 errors
 """
 LIBRARY = """========= COMPUTE-SANITIZER
 ========= Uninitialized __global__ memory read of size 4 bytes
@@ -68,8 +75,70 @@ class SanitizerTest(unittest.TestCase):
         self.assertIsNone(self.judge(CLEAN, -9, True))
         self.assertIsNone(self.judge("unrecognised option", 1))
 
-    def test_a_failed_test_is_not_clean(self):
-        self.assertIs(self.judge(CLEAN, 1), False)
+    def test_a_failed_test_is_told_apart(self):
+        self.assertEqual(sanitizer.judge(outcome(FAILED, 1)), ("clean; a test failed", True))
+        self.assertIs(self.judge(FAILED.replace("0 errors", "3 errors"), 1), False)
+
+    def test_a_program_that_died_is_not_clean(self):
+        self.assertIs(self.judge(CLEAN, 1), False)  # it says of no test that it failed
+        self.assertIs(self.judge(FAILED, 139), False)
+
+    def test_a_filter_that_matches_nothing_is_not_clean(self):
+        self.assertIsNone(self.judge("[==========] 0 tests from 0 test suites ran.\n" + CLEAN))
+
+    def test_the_longest_begin_first(self):
+        pairs = [("synccheck", "kernels_bias_test"), ("racecheck", "kernels_attention_test")]
+        pairs += [("racecheck", "kernels_bias_test"), ("memcheck", "trainer_device_training_test")]
+        ordered = sanitizer.in_order(pairs)
+        self.assertEqual(ordered, [pairs[1], pairs[3], pairs[2], pairs[0]])
+
+    def test_what_is_slow_is_filtered_and_said(self):
+        tests, left_out = sanitizer.tests_of("racecheck", "kernels_attention_test")
+        self.assertIn("LargeScores", tests)
+        self.assertTrue(left_out)
+        self.assertEqual(sanitizer.tests_of("memcheck", "kernels_attention_test")[1], "")
+
+
+class ParityTest(unittest.TestCase):
+    def read(self, parameter):
+        test = {"name": "T/1", "value_param": parameter, "result": "COMPLETED", "time": "1s"}
+        test["failures"] = [{"failure": "a.cc:1\nValue of: near(a)\n  Actual: false (3 > 2)"}]
+        return list(parity.tests_of({"testsuites": [{"name": "S", "testsuite": [test]}]}))
+
+    def test_bytes_are_left_out(self):
+        (test,) = self.read("8-byte object <D0-9A 51-D0 76-55 00-00>")
+        self.assertEqual(parity.failure_line("p", test), "p: S.T/1 Actual: false (3 > 2)")
+
+    def test_a_parameter_that_says_something_stays(self):
+        (test,) = self.read("Large")
+        self.assertEqual(test["parameter"], "Large")
+
+
+class CrossEntropyTest(unittest.TestCase):
+    def test_the_limit_does_not_depend_on_how_far_pytorch_came(self):
+        both = {"products": {}, "torch products": {}}
+        names = cross_entropy.products_of({"1x1": both, "2x2": both})
+        self.assertEqual(len(names), 2)
+        names = cross_entropy.products_of({"1x1": both, "2x2": {"products": {}}})
+        self.assertEqual(names, ("products",))
+
+
+class StepsGoalTest(unittest.TestCase):
+    def goal(self, ratios):
+        said = []
+        report = types.SimpleNamespace(goal=lambda *arguments: said.append(arguments[1:]))
+        training_steps.check_goal(report, ratios)
+        return said
+
+    def test_met_where_all_sizes_are(self):
+        self.assertEqual(self.goal([1.5, 1.0, 2.0]), [("1.00 - 2.00 times", True)])
+
+    def test_missed_where_one_is_known_to_be_behind(self):
+        self.assertEqual(self.goal([0.9, None, 1.2]), [("0.90 - 1.20 times, 2 of 3 sizes", False)])
+
+    def test_not_measured_where_a_size_is_missing(self):
+        self.assertEqual(self.goal([1.1, None, 1.2]), [])
+        self.assertEqual(self.goal([None, None, None]), [])
 
 
 class ProfileTest(unittest.TestCase):
@@ -104,7 +173,23 @@ class DocumentsTest(unittest.TestCase):
             self.assertLessEqual(max(batch), 4000)
 
 
+class TimeTest(unittest.TestCase):
+    def test_a_part_takes_its_share_of_what_is_left(self):
+        seconds = settings.SECONDS
+        both = seconds["parity"] + seconds["profile"]
+        share = settings.share_of("parity", ["parity", "profile"])
+        self.assertAlmostEqual(share, seconds["parity"] / both)
+        self.assertEqual(settings.share_of("profile", ["parity", "profile"]), 1.0)
+
+    def test_all_parts_fit_into_six_and_a_half_minutes(self):
+        self.assertLessEqual(sum(settings.SECONDS.values()), 390)
+
+
 class ProcessTest(unittest.TestCase):
+    def test_answers_are_not_what_went_wrong(self):
+        self.assertEqual(outcome('no device\n{"a": 1}').said(), "no device")
+        self.assertEqual(outcome('{"a": 1}').said(), "it said nothing")
+
     def test_a_cut_line_is_passed_over(self):
         self.assertEqual(outcome('noise\n{"a": 1}\n{"b": ').json_lines(), [{"a": 1}])
 
@@ -162,13 +247,15 @@ class WholeSuiteTest(unittest.TestCase):
         self.assertIn("300 and 300 | met", report)
         self.assertIn("(scale at 1024) | **missed**", report)
         self.assertIn("metrics and checkpoint are the same | met", report)
-        self.assertIn("beside PyTorch's flash | ahead |  | not measured", report)
+        self.assertIn("beside PyTorch's flash | ahead | 1.50 - 1.50 times | met", report)
+        self.assertIn("no time was left for flex_attention, mix, 64", report)
         self.assertLessEqual(len(list((self.folder / "out").iterdir())), 8)
 
     def test_fails_where_one_of_correctness_does(self):
         for fault, part in (
             ("test", "parity"),
             ("sanitizer", "sanitizer"),
+            ("died", "sanitizer"),
             ("losses", "training_run"),
             ("resume", "training_run"),
         ):
@@ -177,10 +264,21 @@ class WholeSuiteTest(unittest.TestCase):
                 self.assertEqual(code, 1)
                 self.assertIn("| **missed** |", report)
 
+    def test_a_test_that_fails_under_a_tool_is_no_finding(self):
+        code, report, _ = self.run_suite("sanitizer", "test")
+        self.assertEqual(code, 0)
+        self.assertIn("4 of 4 runs clean; in 4 of them a test failed | met", report)
+        self.assertIn("| clean; a test failed |", report)
+
     def test_a_hanging_part_costs_no_other(self):
-        code, report, _ = self.run_suite("parity,attention", "hang", "--minutes", "0.12")
+        code, report, _ = self.run_suite("parity,attention", "hang", "--minutes", "0.2")
         self.assertEqual(code, 1)
         self.assertIn("kernels_stub_test stopped after", report)
+
+    def test_goes_on_without_pytorch(self):
+        code, report, _ = self.run_suite("parity,attention", "no PyTorch")
+        self.assertEqual(code, 0)
+        self.assertIn("beside PyTorch's flash | ahead |  | not measured", report)
 
     def test_refuses_in_one_line_without_a_gpu(self):
         code, _, errors = self.run_suite("parity", "no GPU")

@@ -6,22 +6,24 @@ import statistics
 import tempfile
 import time
 
-# In this order: what a bug would show in comes first, what only explains comes last. Seconds are
-# limits, not expectations; the whole has a limit of its own (--minutes).
-LIMITS = {
-    "parity": 90,
-    "sanitizer": 100,
-    "attention": 80,
-    "cross_entropy": 60,
-    "memory_bound": 40,
-    "training_steps": 150,
-    "training_run": 90,
-    "profile": 60,
+# In this order: what a bug would show in comes first, what only explains comes last. Seconds that a
+# machine with 16 cores and one GPU needs at most; a part may take its share of what is left of
+# --minutes, so that none takes another's, and what it leaves over goes to those after it.
+SECONDS = {
+    "parity": 30,
+    "sanitizer": 80,
+    "attention": 50,
+    "cross_entropy": 35,
+    "memory_bound": 10,
+    "training_run": 25,
+    "training_steps": 120,
+    "profile": 35,
 }
-PARTS = tuple(LIMITS)
+PARTS = tuple(SECONDS)
 CORRECTNESS = ("parity", "sanitizer", "training_run")
 MEASURING = ("attention", "cross_entropy", "memory_bound", "training_steps")
 
+PEER_ENDS = 3.0  # seconds that a peer's last case may take longer than it expects
 CHANNELS = 2048  # of attention's heads together
 WIDTHS = (768, 2048, 4096)  # of the projection that cross-entropy follows
 VOCABULARIES = (8192, 32768, 131072)
@@ -38,6 +40,7 @@ class Settings:
         self.shares = {}  # of copy bandwidth, by (operation, width): parts/memory_bound.py
         self.python = os.environ.get("SEQUELA_PEER_PYTHON") or "python3"
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="sequela_gpu_suite_"))
+        self._parts = options.parts
         self._end = time.monotonic() + 60 * options.minutes
         self._part_end = self._end
 
@@ -51,9 +54,12 @@ class Settings:
 
     def begin_part(self, name):
         """False where no time is left that is worth a start."""
-        limit = LIMITS[name] * (5 if self.rehearsal else 1)  # a CPU is no GPU
-        self._part_end = min(self._end, time.monotonic() + limit)
-        return self.left() > 5
+        share = share_of(name, self._parts)
+        left = self.left_in_all()
+        if self.rehearsal:  # a CPU is no GPU: only the whole has a limit
+            share = 1.0
+        self._part_end = time.monotonic() + share * left
+        return self.left() > 1
 
     def left(self):
         """Seconds until this part must be done."""
@@ -68,10 +74,12 @@ class Settings:
     def test_programs(self):
         return sorted((self.package / "tests").iterdir())
 
-    def peer(self, name):
-        return [self.python, self.root / "benchmarks/peers" / name, "--device", self.device] + (
-            ["--tiny"] if self.rehearsal else []
-        )
+    def peer(self, name, limit=None):
+        """Begins nothing new towards the end of `limit` seconds: what it began still ends."""
+        command = [self.python, self.root / "benchmarks/peers" / name, "--device", self.device]
+        if limit is not None:
+            command += ["--limit", f"{max(limit - PEER_ENDS, 0.0):.1f}"]
+        return command + (["--tiny"] if self.rehearsal else [])
 
     def kernels(self, *arguments):
         return [
@@ -81,6 +89,12 @@ class Settings:
             *(["--tiny"] if self.rehearsal else []),
             *arguments,
         ]
+
+
+def share_of(name, parts):
+    """Of what is left when a part begins."""
+    still = [part for part in parts if PARTS.index(part) >= PARTS.index(name)]
+    return SECONDS[name] / sum(SECONDS[part] for part in still)
 
 
 def lognormal_lengths(count, median=700.0, sigma=0.9, shortest=100, longest=4000):

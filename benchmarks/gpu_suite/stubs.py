@@ -24,8 +24,10 @@ SCRIPTS = {
         errors = 2 if fault == "sanitizer" else 0
         if errors:
             print("========= Invalid write\\n=========     at sequela_stub+0x10\\n=========")
+        if fault == "test":
+            print("[  FAILED  ] 1 test, listed below:")
         print(f"========= ERROR SUMMARY: {errors} errors")
-        sys.exit(86 if errors and not output else fault == "test")
+        sys.exit(86 if errors and not output else 139 if fault == "died" else fault == "test")
     """,
     "package/benchmarks/kernels_cuda_benchmark": """
         def say(case, flops=0, size=0):
@@ -60,6 +62,18 @@ SCRIPTS = {
                     file.write(json.dumps({"step": step, "loss": 3.0 * off,
                                            "tokens_per_second": step}) + "\\n")
                     time.sleep(0.001)
+    """,
+    # PyTorch, which comes to no more than its flash kernel.
+    "bin/peer-python": """
+        if "--warm" in sys.argv:
+            time.sleep(600)
+        if any(a.endswith("torch_gpu_attention.py") for a in sys.argv):
+            for head in (64, 128):
+                for direction in ("forward", "backward"):
+                    print(json.dumps({"documents": "mix", "head": head, "variant": "flash, packed",
+                                      "direction": direction, "flops": 2e11, "difference": 0.0,
+                                      "milliseconds": [0.9, 1, 1.1]}))
+            print(json.dumps({"left_out": ["flex_attention, mix, 64"]}))
     """,
     "bin/nvidia-smi": """
         if "-L" in sys.argv and fault != "no GPU":
@@ -99,4 +113,5 @@ def make(folder):
 
 def environment(folder, fault):
     path = f"{folder}/bin:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "STUB_FAULT": fault, "SEQUELA_PEER_PYTHON": "no-python"}
+    python = "no-python" if fault == "no PyTorch" else "peer-python"
+    return {**os.environ, "PATH": path, "STUB_FAULT": fault, "SEQUELA_PEER_PYTHON": python}

@@ -7,8 +7,10 @@ import inspect
 import json
 import time
 
-import torch
-import torch.nn.functional as F
+BEGAN = time.monotonic()  # what PyTorch takes to load counts, too
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 
 
 def parser(description):
@@ -16,7 +18,15 @@ def parser(description):
     result.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     result.add_argument("--tiny", action="store_true")
     result.add_argument("--repeats", type=int, default=20)
+    result.add_argument(
+        "--limit", type=float, default=1e9, help="seconds after which nothing new is begun"
+    )
     return result
+
+
+def left(options):
+    """Seconds until nothing new may begin."""
+    return options.limit - (time.monotonic() - BEGAN)
 
 
 def answer(**values):
@@ -78,6 +88,26 @@ def milliseconds(device, function, repeats, warm_seconds=0.05):
         end.record()
     torch.cuda.synchronize()
     return [begin.elapsed_time(end) for begin, end in events]
+
+
+def kernel_milliseconds(function, repeats):
+    """What its kernels took by themselves, the mean alone: for what keeps the host busy longer."""
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(repeats):
+            function()
+        torch.cuda.synchronize()
+    kernels = [
+        event.time_range.elapsed_us()
+        for event in profiler.events()
+        if event.device_type == DeviceType.CUDA and not event.name.startswith("Mem")
+    ]
+    if not kernels:
+        raise RuntimeError("the profiler saw no kernel")
+    return [1e-3 * sum(kernels) / repeats]
 
 
 # Attention over packed documents: q, k, v [tokens, heads, head size] -> the same shape. Each of these
@@ -155,7 +185,8 @@ def flex_packed(lengths, device, size=None, longest=None):
     from torch.nn.attention.flex_attention import flex_attention
 
     mask = flex_mask(lengths, device)
-    compiled = torch.compile(flex_attention) if device == "cuda" else flex_attention
+    # Not dynamic: another head size is another kernel.
+    compiled = torch.compile(flex_attention, dynamic=False) if device == "cuda" else flex_attention
 
     def attention(q, k, v):
         q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))
@@ -178,27 +209,33 @@ def one_by_one(lengths, device, size=None, longest=None):
     return attention
 
 
-def batched(backend_name):
-    """Documents of one length as a batch, by a backend of scaled_dot_product_attention."""
+class Batched:
+    """Documents of one length as a batch, by a backend of scaled_dot_product_attention. It wants
+    [documents, heads, length, head size], which `arrange` makes and `restore` undoes."""
 
-    def make(lengths, device, size=None, longest=None):
-        from torch.nn.attention import SDPBackend, sdpa_kernel
+    def __init__(self, backend_name, lengths):
+        from torch.nn.attention import SDPBackend
 
         if len(set(lengths)) != 1:
             raise RuntimeError("documents of different lengths")
-        backend = getattr(SDPBackend, backend_name)
+        self._backend = getattr(SDPBackend, backend_name)
+        self._shape = (len(lengths), lengths[0])
 
-        def attention(q, k, v):
-            q, k, v = (
-                x.view(len(lengths), lengths[0], *x.shape[1:]).transpose(1, 2) for x in (q, k, v)
-            )
-            with sdpa_kernel(backend):
-                out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            return out.transpose(1, 2).flatten(0, 1)
+    def arrange(self, x):
+        return x.view(*self._shape, *x.shape[1:]).transpose(1, 2).contiguous()
 
-        return attention
+    def restore(self, x):
+        return x.transpose(1, 2).flatten(0, 1)
 
-    return make
+    def __call__(self, q, k, v):
+        from torch.nn.attention import sdpa_kernel
+
+        with sdpa_kernel(self._backend):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def batched(backend_name):
+    return lambda lengths, device: Batched(backend_name, lengths)
 
 
 PACKED = {
@@ -208,6 +245,6 @@ PACKED = {
     "flex_attention": flex_packed,
 }
 UNIFORM = {
-    "flash, batched": batched("FLASH_ATTENTION"),
     "cuDNN, batched": batched("CUDNN_ATTENTION"),
+    "flash, batched": batched("FLASH_ATTENTION"),
 }

@@ -4,17 +4,17 @@
 
 The decoder of trainer_step_benchmark (RMSNorm, rotary positions, SwiGLU, tied embedding, vocabulary
 32,768), fp32 parameters under bf16 autocast, blocks and head compiled, fused AdamW, clipping;
-micro-batches are packed documents, with each packed attention that PyTorch has. Masks of
-flex_attention are made beforehand and not counted. A step's time ends when the GPU is done.
---warm fills the compiler's cache and measures nothing."""
+micro-batches are packed documents, with each of --variants of packed attention, the best first, on one
+model in turn. Masks of flex_attention are made beforehand and not counted. A step's time ends when the
+GPU is done. A variant is begun where it can be expected to end within --limit seconds; {"left_out":
+variants} says which were not. --warm fills the compiler's cache and measures nothing."""
 
 import time
 
+import torch_gpu
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-import torch_gpu
 from torch_gpu import answer, lengths_of, reason
 
 MODELS = {  # layers, hidden, intermediate
@@ -27,10 +27,11 @@ parser.add_argument("--model", choices=MODELS, default="125M")
 parser.add_argument("--head-size", type=int, default=64)
 parser.add_argument("--microbatches")
 parser.add_argument("--steps", type=int, default=5)
-parser.add_argument("--variants", default=None)
+parser.add_argument("--variants", default="flash, packed;varlen_attn;flex_attention")
 parser.add_argument("--warm", action="store_true")
 options = parser.parse_args()
 device = options.device
+SECONDS = {"flex_attention": 10.0}  # that a variant may compile
 VOCABULARY = 512 if options.tiny else 32768
 torch.manual_seed(1)
 torch.set_float32_matmul_precision("high")
@@ -83,7 +84,7 @@ class Decoder(nn.Module):
         return F.cross_entropy(logits.float(), target, ignore_index=-1, reduction="sum")
 
 
-# Compiled once for all blocks, which are alike, and for all variants of attention.
+# Compiled once for all blocks, which are alike: their parameters are arguments of what is compiled.
 compiled = torch.compile if device == "cuda" else lambda function: function
 before, after, loss_of = map(compiled, (Block.before, Block.after, Decoder.loss))
 
@@ -106,19 +107,22 @@ class Microbatch:
 
 
 class Trainer:
-    def __init__(self, model, microbatches, make_attention):
+    def __init__(self, model, microbatches):
         self.model = model
         self.microbatches = microbatches
-        most = max(len(m.lengths) for m in microbatches) + 1
-        longest = max(max(m.lengths) for m in microbatches)
-        # Sizes that are the same for all micro-batches need no compilation of their own.
-        self.attentions = [
-            make_attention(m.lengths, device, size=most, longest=longest) for m in microbatches
-        ]
+        self.attentions = []
         self.targets = sum(int((m.target >= 0).sum()) for m in microbatches)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True
         )
+
+    def use(self, make_attention):
+        most = max(len(m.lengths) for m in self.microbatches) + 1
+        longest = max(max(m.lengths) for m in self.microbatches)
+        # Sizes that are the same for all micro-batches need no compilation of their own.
+        self.attentions = [
+            make_attention(m.lengths, device, size=most, longest=longest) for m in self.microbatches
+        ]
 
     def forward_backward(self, batch, attention):
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -148,8 +152,21 @@ class Trainer:
 def variants():
     if device == "cpu":
         return {"one by one": torch_gpu.one_by_one}
-    chosen = options.variants.split(";") if options.variants else torch_gpu.PACKED
-    return {name: torch_gpu.PACKED[name] for name in chosen}
+    return {name: torch_gpu.PACKED[name] for name in options.variants.split(";")}
+
+
+def measure(trainer, make):
+    trainer.use(make)
+    began = time.perf_counter()
+    trainer.step()
+    trainer.step()
+    warm_seconds = time.perf_counter() - began
+    steps = [trainer.step() for _ in range(0 if options.warm else options.steps)]
+    return {
+        "seconds": [seconds for seconds, _ in steps],
+        "losses": [loss for _, loss in steps],
+        "warm_seconds": warm_seconds,
+    }
 
 
 def main():
@@ -158,30 +175,24 @@ def main():
         layers = 2
     lengths = [lengths_of(text) for text in options.microbatches.split("/")]
     microbatches = [Microbatch(batch, options.head_size) for batch in lengths]
-    tokens = sum(map(sum, lengths))
+    with torch.device(device):
+        model = Decoder(layers, hidden, intermediate, options.head_size)
+    trainer = Trainer(model, microbatches)
+    step_seconds, left_out = 0.0, []
     for variant, make in variants().items():
         facts = {"model": options.model, "head": options.head_size, "variant": variant}
+        expected = SECONDS.get(variant, 1.0) + (2 + options.steps) * step_seconds
+        if torch_gpu.left(options) < expected:
+            left_out.append(variant)
+            continue
         try:
-            with torch.device(device):
-                model = Decoder(layers, hidden, intermediate, options.head_size)
-            trainer = Trainer(model, microbatches, make)
-            began = time.perf_counter()
-            trainer.step()
-            trainer.step()
-            warm_seconds = time.perf_counter() - began
-            steps = [trainer.step() for _ in range(0 if options.warm else options.steps)]
-            answer(
-                **facts,
-                tokens=tokens,
-                seconds=[seconds for seconds, _ in steps],
-                losses=[loss for _, loss in steps],
-                warm_seconds=warm_seconds,
-            )
+            measured = measure(trainer, make)
+            answer(**facts, tokens=sum(map(sum, lengths)), **measured)
+            step_seconds = max([step_seconds, *measured["seconds"]])
         except Exception as error:  # one variant's fault must not cost the others'
             answer(**facts, unavailable=reason(error))
-        model = trainer = None
-        if device == "cuda":
-            torch.cuda.empty_cache()
+    if left_out:
+        answer(left_out=left_out)
 
 
 main()

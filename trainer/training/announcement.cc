@@ -38,8 +38,8 @@ void Announce(const RunSetup& setup, const std::vector<std::int64_t>& planned_pe
   LogInfo("memory of each rank: {}",
           PlanMemory(setup.config, setup.state_options, setup.communicator.size(), *setup.device)
               .ToString());
-  LogInfo("peak of each rank: {}, with program, libraries, store and checkpoints",
-          PeaksText(planned_peaks));
+  LogInfo("peak of each rank: {}{}, with program, libraries, store and checkpoints",
+          PeaksText(planned_peaks), setup.device->is_host() ? "" : " of the host's memory");
   LogInfo("{} steps of {} tokens; {} {}", setup.total_steps,
           setup.experiment.data.global_batch_tokens,
           setup.checkpoint ? fmt::format("going on from step {} of", setup.progress.step)

@@ -31,6 +31,7 @@ std::vector<std::int64_t> PlannedPeaks(const RunSetup& setup) {
   if (!setup.device->is_host()) {  // the tensors lie elsewhere
     plan = {};
     run.huge_page_bytes = 0;
+    run.library_bytes = kDeviceLibraryBytes;
   }
   return OfAllRanks(communicator, PeakBytes(plan, run));
 }

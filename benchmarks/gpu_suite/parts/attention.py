@@ -44,17 +44,21 @@ def collect(settings, report, runner):
             found.setdefault(key, {})["Sequela"] = rates(line["flops"], line["milliseconds"], 1e12)
     if not ours.ok:
         report.fail(f"Sequela's attention {ours.how()}: {ours.said()}")
+    limit = settings.left()
     peer = runner.run(
         [
-            *settings.peer("torch_gpu_attention.py"),
+            *settings.peer("torch_gpu_attention.py", limit),
             *("--repeats", settings.repeats),
             *channels,
             *words,
         ],
-        settings.left(),
+        limit,
     )
     for line in peer.json_lines():
         report.raw(who="pytorch", **line)
+        if "left_out" in line:
+            missing["PyTorch"] = f"no time was left for {'; '.join(line['left_out'])}"
+            continue
         if "unavailable" in line:
             missing.setdefault(line["variant"], line["unavailable"])
             continue
@@ -120,7 +124,8 @@ def check_goals(report, found):
                 ratios.append(median(by["Sequela"]) / max(flash))
     if ratios:
         text = f"{min(ratios):.2f} - {max(ratios):.2f} times"
-        report.goal("attention_mix", text, min(ratios) >= 1.0 and len(ratios) == 4)
+        if len(ratios) == 4 or min(ratios) < 1.0:
+            report.goal("attention_mix", text, min(ratios) >= 1.0)
 
 
 def run(settings, report, runner, background):
@@ -129,7 +134,8 @@ def run(settings, report, runner, background):
         f"{CHANNELS} channels; uniform documents of 16,384 tokens in all, the mix lognormal from 100 to 4,000. "
         "Useful FLOPs are those of pairs that see each other: 4 a pair and channel forward, 10 backward. Both "
         "programs get the same documents; times are the GPU's events, all repeats enqueued before the first "
-        "is waited for."
+        "is waited for. Of cuDNN on the mix, which only nested tensors give it, `kernels` is what its "
+        "kernels took by themselves, as PyTorch's profiler saw them: the host takes longer."
     )
     found, missing = collect(settings, report, runner)
     for direction in DIRECTIONS:

@@ -22,17 +22,20 @@ def collect(settings, report, runner):
             found.setdefault(shape, {})[what] = line
     if not ours.ok:
         report.fail(f"Sequela's cross-entropy {ours.how()}: {ours.said()}")
+    time_left = settings.left()
     peer = runner.run(
         [
-            *settings.peer("torch_gpu_cross_entropy.py"),
+            *settings.peer("torch_gpu_cross_entropy.py", time_left),
             *("--shapes", shapes_text()),
             *("--repeats", max(3, settings.repeats // 2)),
         ],
-        settings.left(),
+        time_left,
     )
     for line in peer.json_lines():
         report.raw(who="pytorch", **line)
-        if "unavailable" in line:
+        if "left_out" in line:
+            missing["PyTorch"] = f"no time was left for {'; '.join(line['left_out'])}"
+        elif "unavailable" in line:
             missing[f"PyTorch {line['variant']}, {line['shape']}"] = line["unavailable"]
         else:
             found.setdefault(line["shape"], {})["torch " + line["variant"]] = line
@@ -41,13 +44,17 @@ def collect(settings, report, runner):
     return found, missing
 
 
-def best_products(by_what):
+def products_of(found):
+    """Whose products make the limit: PyTorch's only where they are known for all shapes, so that a
+    share does not depend on how far PyTorch came."""
+    names = ("products", "torch products")
+    everywhere = all("torch products" in by_what for by_what in found.values())
+    return names if everywhere else names[:1]
+
+
+def best_products(by_what, names):
     """Milliseconds of the three products by whoever is faster: the limit."""
-    times = [
-        median(by_what[what]["milliseconds"])
-        for what in ("products", "torch products")
-        if what in by_what
-    ]
+    times = [median(by_what[what]["milliseconds"]) for what in names if what in by_what]
     return min(times) if times else None
 
 
@@ -56,9 +63,9 @@ def best_torch(by_what):
     return min(names, key=lambda what: median(by_what[what]["milliseconds"])) if names else None
 
 
-def row(shape, by_what):
+def row(shape, by_what, products):
     ours = by_what.get("cross_entropy")
-    limit, torch = best_products(by_what), best_torch(by_what)
+    limit, torch = best_products(by_what, products), best_torch(by_what)
     time = median(ours["milliseconds"]) if ours else None
     share = limit / time if ours and limit else None
     cells = [
@@ -67,24 +74,34 @@ def row(shape, by_what):
         f"{limit:.2f}" if limit else "-",
         percent(share) if share else "-",
         f"{ours['workspace_bytes'] * 1e-6:.0f}" if ours else "-",
-        spread(by_what[torch]["milliseconds"], 2) if torch else "-",
+        torch_cell(by_what, torch),
         f"{by_what[torch]['extra_bytes'] * 1e-6:,.0f}" if torch else "-",
         f"{median(by_what[torch]['milliseconds']) / time:.2f}" if torch and ours else "-",
     ]
     return cells, share
 
 
+def torch_cell(by_what, best):
+    if not best:
+        return "-"
+    return spread(by_what[best]["milliseconds"], 2) + (", eager" if best == "torch eager" else "")
+
+
 def run(settings, report, runner, background):
     measure_rates(settings, report, runner, background)
     report.text(
         "Forward and backward, every row with a target. Limit: its three products alone, whole, by our GEMM or "
-        "PyTorch's, whichever is faster. Extra memory: ours is the workspace, all that it uses beyond arguments "
-        "and gradients; PyTorch's is the allocator's peak beyond them. Ratio: PyTorch's time over ours."
+        "PyTorch's, whichever is faster. PyTorch: compiled, or eager where that is faster or all there is. Extra "
+        "memory: ours is the workspace, all that it uses beyond arguments and gradients; PyTorch's is the "
+        "allocator's peak beyond them. Ratio: PyTorch's time over ours."
     )
     found, missing = collect(settings, report, runner)
+    products = products_of(found)
+    if found and len(products) == 1:
+        report.text("PyTorch's products are not known for all shapes: the limit is our GEMM's alone.")
     rows, shares, megabytes = [], {}, []
     for shape, by_what in found.items():
-        cells, share = row(shape, by_what)
+        cells, share = row(shape, by_what, products)
         rows.append(cells)
         if share:
             shares[shape] = share

@@ -3,9 +3,9 @@
 import json
 import re
 
-
 TITLE = "Parity with the references, and repeats, on the GPU"
 AT_ONCE = 4
+BYTES = re.compile(r"^\d+-byte object <.*>$")  # a parameter that GoogleTest cannot print
 REPEATS = re.compile(r"Repeat|NoBit|ABit|DoesNotDepend|Determin")
 
 
@@ -29,11 +29,17 @@ def tests_of(document):
         for test in suite["testsuite"]:
             yield {
                 "name": f"{suite['name']}.{test['name']}",
-                "parameter": test.get("value_param", ""),
+                "parameter": BYTES.sub("", test.get("value_param", "")),
                 "result": test["result"],
                 "seconds": test["time"],
                 "failures": [failure["failure"][:2000] for failure in test.get("failures", [])],
             }
+
+
+def failure_line(program, test):
+    lines = [line.strip() for line in test["failures"][0].splitlines()]
+    why = next((line for line in lines if line.startswith("Actual:")), lines[-1] if lines else "")
+    return " ".join(filter(None, [f"{program}: {test['name']}", test["parameter"], why[:300]]))
 
 
 def run(settings, report, runner, background):
@@ -60,7 +66,7 @@ def run(settings, report, runner, background):
                 if not test["failures"] and test["result"] == "COMPLETED"
             )
             skipped += [f"{name}: {test['name']}" for test in left_out]
-            failures += [f"{name}: {test['name']} {test['parameter']}" for test in failed]
+            failures += [failure_line(name, test) for test in failed]
             if not outcome.ok and not failed:
                 failures.append(f"{name} {outcome.how()}: {outcome.said()}")
             if not done:

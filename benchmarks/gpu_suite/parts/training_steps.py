@@ -11,6 +11,7 @@ from harness.figures import median, spread
 TITLE = "Training steps, bf16, lognormal documents of 100 to 4,000 tokens"
 MODELS = ("125M", "350M", "1.3B")
 STEPS = 7
+OURS_AT_MOST = 30  # seconds of one model
 
 
 def ours(settings, runner, model, head, limit):
@@ -50,7 +51,7 @@ def theirs(settings, report, runner, model, head, limit):
     """variant -> tokens/s of each step, and what is not available."""
     outcome = runner.run(
         [
-            *settings.peer("torch_gpu_steps.py"),
+            *settings.peer("torch_gpu_steps.py", limit),
             *("--model", model),
             *("--head-size", head),
             *("--microbatches", microbatches_text(settings)),
@@ -62,12 +63,14 @@ def theirs(settings, report, runner, model, head, limit):
     found, missing = {}, {}
     for line in outcome.json_lines():
         report.raw(who="pytorch", **line)
-        if "unavailable" in line:
+        if "left_out" in line:
+            missing["PyTorch"] = f"no time was left for {', '.join(line['left_out'])}"
+        elif "unavailable" in line:
             missing[line["variant"]] = line["unavailable"]
         else:
             found[line["variant"]] = [line["tokens"] / s for s in line["seconds"]]
     if not outcome.ok:
-        missing["the rest"] = f"it {outcome.how()}: {outcome.said()}"
+        missing["PyTorch, the rest"] = f"it {outcome.how()}: {outcome.said()}"
     return found, missing
 
 
@@ -118,25 +121,26 @@ def run(settings, report, runner, background):
     report.text(
         "Forward, backward, clipping, AdamW over two micro-batches of exactly 16,384 tokens; vocabulary "
         "32,768, tied. Utilisation: useful FLOP/s over the best dense bf16 product measured here. PyTorch: fp32 "
-        "parameters under bf16 autocast, blocks and head compiled, fused AdamW, each packed attention it has; "
-        "the ratio is with the best. Both wait for the GPU at each step's end."
+        "parameters under bf16 autocast, blocks and head compiled, fused AdamW, head size 64, its flash kernel "
+        "and what other packed attention there is time for; the ratio is with the best. Both wait for the "
+        "GPU at each step's end."
     )
-    # Ours first, for all sizes; then the peers, whose compiling takes most of the time.
+    # Ours first, which take half a minute together; then the peers, a third of what is left for each.
     cases = [Case(model, 64) for model in MODELS] + [Case(model, 128) for model in MODELS]
     if settings.rehearsal:
         cases = cases[:1]
-    for i, case in enumerate(cases):
-        share = (settings.left() - 1) * (0.5 if i == 0 else 0.3)
-        case.ours = ours(settings, runner, case.model, case.head, share)
+    for case in cases:
+        limit_of_ours = min(OURS_AT_MOST, settings.left() / 2)
+        if settings.rehearsal:
+            limit_of_ours = settings.left()
+        case.ours = ours(settings, runner, case.model, case.head, limit_of_ours)
         if isinstance(case.ours, Outcome):
             case.missing["Sequela"] = f"it {case.ours.how()}: {case.ours.said()}"
         else:
             report.raw(who="sequela", model=case.model, head=case.head, **case.ours)
-    for i, case in enumerate(cases):
-        if settings.left() < 10:
-            case.missing["PyTorch"] = "no time was left"
-            continue
-        share = settings.left() / max(1, min(3, len(cases)) - i)
+    compared = cases[: len(MODELS)]
+    for i, case in enumerate(compared):
+        share = settings.left() / (len(compared) - i)
         case.peers, missing = theirs(settings, report, runner, case.model, case.head, share)
         case.missing.update(missing)
     report.table(
@@ -158,8 +162,16 @@ def run(settings, report, runner, background):
         for what, why in case.missing.items():
             missing.setdefault(f"{what}: {why}", []).append(f"{case.model}, {case.head}")
     report.bullets([f"not available ({'; '.join(who)}): {what}" for what, who in missing.items()])
-    ratios = [case.ratio() for case in cases[:3]]
-    if not settings.rehearsal and all(ratios):
-        report.goal(
-            "training_steps", f"{min(ratios):.2f} - {max(ratios):.2f} times", min(ratios) >= 1.0
-        )
+    if not settings.rehearsal:
+        check_goal(report, [case.ratio() for case in compared])
+
+
+def check_goal(report, ratios):
+    """Met where all sizes are, missed where one is behind."""
+    known = [ratio for ratio in ratios if ratio]
+    if not known or (len(known) < len(ratios) and min(known) >= 1.0):
+        return
+    text = f"{min(known):.2f} - {max(known):.2f} times"
+    if len(known) < len(ratios):
+        text += f", {len(known)} of {len(ratios)} sizes"
+    report.goal("training_steps", text, min(known) >= 1.0)
