@@ -60,7 +60,7 @@ Cut CutByShape(const GemmArgs& args) {
   cut.m = args.c.rows;
   cut.n = args.c.columns;
   cut.k = args.transpose_a ? args.a.rows : args.a.columns;
-  cut.chunk_k = args.transpose_a ? kChunkK : cut.k;
+  cut.chunk_k = args.transpose_a ? kChunkK : std::max<std::int64_t>(cut.k, 1);
   cut.tiles_m = CeilDiv(cut.m, kMaxTileM);
   cut.tiles_n = CeilDiv(cut.n, kMaxTileN);
   if (args.transpose_a) {
