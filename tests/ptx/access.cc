@@ -145,6 +145,11 @@ Located Locate(Warp& warp, std::uint32_t lane, Space space, std::uint64_t addres
   if (intent != Intent::kRead && region.read_only) {
     Fault(warp, lane, fmt::format("writes {} memory, which is read-only", NameOf(space)));
   }
+  if (is_shared && intent != Intent::kRead && block.proxy.Watches() &&
+      !block.proxy.Write(offset, bytes, warp.index * kLanes + lane)) {
+    Fault(warp, lane,
+          fmt::format("writes shared memory at {:#x}, which an unfinished product reads", address));
+  }
   if (!region.valid.empty()) {
     if (intent == Intent::kWrite) {
       if (!is_shared && block.launch.keep) Keep(block.launch, region, offset);

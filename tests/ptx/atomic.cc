@@ -98,7 +98,21 @@ void Build(Decoder& d) {
 }
 
 void Fence(Warp& warp, const Instruction&, std::uint32_t) { warp.block->fenced = true; }
+// Between a thread's own writes and what products read.
+void ProxyFence(Warp& warp, const Instruction&, std::uint32_t mask) {
+  Block& block = *warp.block;
+  ForLanes(mask, [&](std::uint32_t lane) {
+    block.proxy.Fence(warp.index * kLanes + lane, block.launch.clocks.own[warp.index]);
+  });
+}
+
 void BuildFence(Decoder& d) {
+  if (d.op.Root() == "fence" && d.op.Take("proxy")) {
+    if (!d.op.Take("async")) d.Fail("only .proxy.async is known");
+    d.op.Take("shared::cta");
+    d.in.run = ProxyFence;
+    return;
+  }
   d.op.TakeOneOf({"sc", "acq_rel", "acquire", "release"});
   if (d.op.TakeOneOf({"gl", "gpu", "sys", "cta", "cluster"}) < 0) d.Fail("an unknown scope");
   d.in.run = Fence;

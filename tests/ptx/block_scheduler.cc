@@ -156,6 +156,7 @@ void StartWarp(Warp& warp) {
   warp.local_valid.assign(warp.local.size(), 0);
   warp.pending.clear();
   warp.commit_groups.fill(0);
+  StartProducts(warp);
 }
 
 void StartBlock(Block& block, std::uint32_t number) {
@@ -167,6 +168,9 @@ void StartBlock(Block& block, std::uint32_t number) {
   std::fill(block.shared.valid.begin(), block.shared.valid.end(), 0);
   block.barriers.fill({});
   block.fenced = false;
+  if (!launch.program.products.empty()) block.proxy.Start(block.shared.bytes, block.threads);
+  block.warpgroup_steps.clear();
+  block.warpgroup_steps.resize((block.warps.size() + kWarpsOfGroup - 1) / kWarpsOfGroup);
   for (Warp& warp : block.warps) StartWarp(warp);
 }
 
@@ -193,9 +197,12 @@ void RunBlock(Block& block) {
     if (ready.empty()) break;
     Warp& warp = *ready[block.launch.random() % ready.size()];
     RunWarp(warp);
-    if (warp.live == 0) BarriersAfterExit(block);
+    if (warp.live != 0) continue;
+    CheckProductsOver(warp);
+    BarriersAfterExit(block);
   }
   if (LiveWarps(block) != 0) Deadlock(block);
+  CheckWarpgroups(block);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ Builder FindBuilder(std::string_view root) {
   for (const BuilderTable* table :
        {&ArithmeticBuilders(), &FloatBuilders(), &LogicBuilders(), &BitBuilders(),
         &CompareBuilders(), &ConversionBuilders(), &MoveBuilders(), &MemoryBuilders(),
-        &AsyncBuilders(), &AtomicBuilders(), &MatrixBuilders(), &WarpBuilders(),
-        &ControlBuilders()}) {
+        &AsyncBuilders(), &AtomicBuilders(), &MatrixBuilders(), &WarpgroupBuilders(),
+        &WarpBuilders(), &ControlBuilders()}) {
     const auto found = table->find(root);
     if (found != table->end()) return found->second;
   }
@@ -66,13 +66,14 @@ void Decoder::Declare(const Statement& statement) {
     if (operand.value > 0) {
       scope.ranges[operand.name] = {operand.value, width};
     } else {
-      scope.registers[operand.name] = {NewSlot(), width};
+      scope.registers[operand.name] = {NewSlot(operand.name), width};
     }
   }
 }
 
-Slot Decoder::NewSlot() {
+Slot Decoder::NewSlot(std::string_view name) {
   if (program_.slots >= Instruction::kNone) Fail("too many registers");
+  program_.names.push_back(name);
   return static_cast<Slot>(program_.slots++);
 }
 
@@ -87,7 +88,7 @@ std::optional<Decoder::Name> Decoder::FindRegister(std::string_view name) {
     std::uint64_t number = 0;
     std::from_chars(name.data() + digits, name.data() + name.size(), number);
     if (number >= range->second.first) continue;
-    const Name made{NewSlot(), range->second.second};
+    const Name made{NewSlot(name), range->second.second};
     scope.registers[name] = made;
     return made;
   }
@@ -237,6 +238,21 @@ void Decoder::DstVector(const Operand& operand, std::size_t width) {
 void Decoder::SrcVector(const Operand& operand, std::size_t width) {
   if (operand.kind != Operand::Kind::kVector) return Src(operand, width);
   for (const Operand& element : operand.elements) Src(element, width);
+}
+
+std::vector<Slot> Decoder::Registers(const Operand& vector, std::size_t width) {
+  if (vector.kind != Operand::Kind::kVector) Fail("a vector of registers is wanted");
+  std::vector<Slot> slots;
+  for (const Operand& element : vector.elements) {
+    if (element.kind != Operand::Kind::kName) Fail("a register is wanted");
+    slots.push_back(Register(element.name, width));
+  }
+  return slots;
+}
+
+void Decoder::AddProduct(Product product) {
+  in.target = static_cast<std::uint32_t>(program_.products.size());
+  program_.products.push_back(std::move(product));
 }
 
 void Decoder::Address(const Operand& operand, Space space) {

@@ -92,6 +92,9 @@ class Decoder {
   // [register + offset] or [symbol + offset].
   void Address(const Operand& operand, Space space);
   void SrcConstant(std::uint64_t value, std::size_t width);
+  // The registers of a vector, without adding them to the instruction.
+  std::vector<Slot> Registers(const Operand& vector, std::size_t width);
+  void AddProduct(Product product);
   // How wide a register is; that of an immediate is 0.
   std::size_t WidthOf(const Operand& operand);
   [[noreturn]] void Fail(const std::string& what) const;
@@ -106,7 +109,7 @@ class Decoder {
   Slot Register(std::string_view name, std::size_t width);
   Slot SpecialRegister(std::string_view name, std::size_t width);
   Slot Constant(std::uint64_t value, std::size_t width);
-  Slot NewSlot();
+  Slot NewSlot(std::string_view name = "");
 
   struct Fixup {
     std::uint32_t instruction;
@@ -144,6 +147,7 @@ const BuilderTable& MemoryBuilders();
 const BuilderTable& AsyncBuilders();
 const BuilderTable& AtomicBuilders();
 const BuilderTable& MatrixBuilders();
+const BuilderTable& WarpgroupBuilders();
 const BuilderTable& WarpBuilders();
 const BuilderTable& ControlBuilders();
 

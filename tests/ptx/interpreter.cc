@@ -81,7 +81,7 @@ void CompareWith(const std::vector<Result>& results, const std::string& kernel) 
     const std::byte* memory = result.region->begin + result.begin;
     for (std::size_t i = 0; i < result.bytes.size(); ++i) {
       SEQUELA_CHECK(memory[i] == result.bytes[i],
-                    "kernel {}: the byte at {} depends on when cp.async lands", kernel,
+                    "kernel {}: the byte at {} depends on when cp.async or wgmma is done", kernel,
                     static_cast<const void*>(memory + i));
     }
   }

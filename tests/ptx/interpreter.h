@@ -5,6 +5,7 @@
 // instructions that only part of a warp reaches, barriers, deadlock. Agreement with a GPU is bit
 // for bit except for
 //   mma.sync       exact products, summed in fp32 in the order of k, rounded at each step
+//   wgmma          likewise
 //   .approx forms  the correctly rounded result
 #pragma once
 
@@ -24,17 +25,18 @@ namespace sequela::ptx {
 void RegisterMemory(void* begin, std::size_t bytes, bool initialised = true);
 void UnregisterMemory(void* begin);
 
-// Runs one launch to its end, the kernel's text from the build's PTX folder or from LoadText. A
+// Runs one launch to its end, the kernel's text from the build's PTX folders or from LoadText. A
 // fault (an address outside every allocation, a race, a deadlock, a divergent .aligned instruction,
 // ...) throws InternalError that names kernel, line of the PTX, block, thread and what was wrong;
 // memory then holds what had been written so far.
 void Run(const cuda::KernelLaunch& launch);
 
-// Adds a module's text, whose kernels are found before those of the PTX folder. A kernel of the
+// Adds a module's text, whose kernels are found before those of the build. A kernel of the
 // same name is replaced. The text is scanned for kernels here and parsed at their first launch.
 void LoadText(std::string_view text, const std::string& name = "text");
 
-// When the effect of cp.async is seen. Poisoned until then where it is `kLatest`.
+// When the effect of cp.async and of wgmma.mma_async is seen. Poisoned until then where it is
+// `kLatest`.
 enum class Async {
   kEarliest,  // as it is issued
   kLatest,    // at the wait for it
@@ -58,7 +60,7 @@ struct KernelCounts {
   std::int64_t shared_accesses = 0;    // instructions of warps
   std::int64_t shared_wavefronts = 0;  // what the banks needed for them
   std::int64_t bank_conflicts = 0;     // wavefronts beyond the least for as many bytes
-  std::int64_t matrix_products = 0;    // mma instructions of warps
+  std::int64_t matrix_products = 0;    // mma instructions of warps; wgmma: for each 8 columns
 };
 // By kernel; starts counting afresh.
 std::map<std::string, KernelCounts> TakeCounts();

@@ -10,6 +10,8 @@
 #include <map>
 #include <sstream>
 
+#include "tests/ptx/module.h"
+
 namespace sequela::ptx {
 namespace {
 
@@ -54,10 +56,10 @@ TEST(BuiltKernelsTest, KeepToTheRules) {
     const auto stated = kLocalBytes.find(kernel);
     return stated == kLocalBytes.end() ? 0 : stated->second;
   };
-  const auto files = FilesOf(std::filesystem::path(SEQUELA_PTX_FOLDER) / "80", ".ptx");
+  const auto files = BuiltModules();
   EXPECT_FALSE(files.empty());
-  for (const auto& [path, text] : files) {
-    const std::vector<std::string> findings = InWords(Lint(text, local));
+  for (const auto& path : files) {
+    const std::vector<std::string> findings = InWords(Lint(TextOf(path), local));
     EXPECT_TRUE(findings.empty()) << path << "\n" << fmt::format("{}", fmt::join(findings, "\n"));
   }
 }

@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/ptx/async_proxy.h"
 #include "tests/ptx/interpreter.h"
 #include "tests/ptx/memory.h"
 #include "tests/ptx/program.h"
 #include "tests/ptx/races.h"
+#include "tests/ptx/warpgroup.h"
 
 namespace sequela::ptx {
 
@@ -57,6 +59,7 @@ struct Warp {
   std::vector<std::uint8_t> local_valid;
   std::vector<PendingCopy> pending;
   std::array<std::uint32_t, kLanes> commit_groups{};
+  WarpProducts products;
 
   // A register's lanes, read as whatever the instruction takes them for.
   template <typename T>
@@ -77,7 +80,7 @@ struct Barrier {
 struct Launch {
   const Program& program;
   const cuda::KernelLaunch& arguments;
-  bool latest = true;  // when cp.async lands
+  bool latest = true;  // when cp.async lands and products are computed
   bool races = true;
   bool keep = false;  // what stood in memory before
   Clocks clocks;
@@ -99,6 +102,8 @@ struct Block {
   std::vector<Warp> warps;
   std::array<Barrier, 16> barriers{};
   bool fenced = false;  // a membar or fence stands after the last write
+  AsyncProxy proxy;     // of kernels with warpgroup products
+  std::vector<std::vector<WarpgroupStep>> warpgroup_steps;
 };
 
 template <typename F>

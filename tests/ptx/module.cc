@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include "kernels/base/check.h"
 #include "tests/ptx/decoder.h"
@@ -15,15 +16,8 @@ namespace {
 class Library {
  public:
   Library() {
-    const std::filesystem::path folder = std::filesystem::path(SEQUELA_PTX_FOLDER) / "80";
-    std::vector<std::filesystem::path> files;
-    for (const auto& file : std::filesystem::directory_iterator(folder)) {
-      if (file.path().extension() == ".ptx") files.push_back(file.path());
-    }
-    std::sort(files.begin(), files.end());
-    for (const auto& file : files) {
-      std::ifstream stream(file);
-      Add(std::string(std::istreambuf_iterator<char>(stream), {}), file.filename().string());
+    for (const auto& file : BuiltModules()) {
+      Add(TextOf(file), file.filename().string());
     }
   }
 
@@ -31,7 +25,7 @@ class Library {
   Entry& Find(const std::string& name) {
     const auto found = entries_.find(name);
     SEQUELA_CHECK(found != entries_.end(), "no kernel '{}' in the PTX of {}", name,
-                  SEQUELA_PTX_FOLDER);
+                  SEQUELA_PTX_FOLDERS);
     return found->second;
   }
 
@@ -131,6 +125,24 @@ void Library::Add(std::string text, const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<std::filesystem::path> BuiltModules() {
+  std::vector<std::filesystem::path> files;
+  std::istringstream folders(SEQUELA_PTX_FOLDERS);
+  for (std::string folder; std::getline(folders, folder, ',');) {
+    if (!std::filesystem::exists(folder)) continue;
+    for (const auto& file : std::filesystem::directory_iterator(folder)) {
+      if (file.path().extension() == ".ptx") files.push_back(file.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string TextOf(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  return std::string(std::istreambuf_iterator<char>(stream), {});
+}
 
 const Program& FindProgram(const std::string& name) {
   Entry& entry = TheLibrary().Find(name);

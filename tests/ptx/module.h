@@ -1,6 +1,7 @@
 // Finds kernels in modules of PTX and makes them ready, each at its first launch.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,8 +39,11 @@ struct Module {
   std::vector<std::vector<std::byte>> storage;
 };
 
-// The kernel of that name, from LoadText's modules or the build's PTX folder. Throws where there is
-// none.
+// The files of PTX that the build made of our kernels, in order; those of one architecture for each
+// folder of sources.
+std::vector<std::filesystem::path> BuiltModules();
+std::string TextOf(const std::filesystem::path& file);
+// The kernel of that name, from LoadText's modules or the build's. Throws where there is none.
 const Program& FindProgram(const std::string& name);
 void AddModule(std::string_view text, const std::string& name);
 

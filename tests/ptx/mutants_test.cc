@@ -5,29 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "tests/ptx/instruction_testing.h"
+#include "tests/ptx/module.h"
 #include "tests/ptx/operations.h"
 
 namespace sequela::ptx {
 namespace {
 
-// The texts of the build's modules for sm_80, and which kernels they hold.
+// The texts of the build's modules, and which kernels they hold.
 class Modules {
  public:
   Modules() {
-    for (const auto& entry :
-         std::filesystem::directory_iterator(std::filesystem::path(SEQUELA_PTX_FOLDER) / "80")) {
-      if (entry.path().extension() != ".ptx") continue;
-      std::ostringstream text;
-      text << std::ifstream(entry.path()).rdbuf();
-      texts_.push_back(text.str());
-    }
+    for (const auto& file : BuiltModules()) texts_.push_back(TextOf(file));
   }
   // The text of the module with this kernel, and where its body begins and ends.
   struct Place {

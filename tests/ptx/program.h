@@ -33,7 +33,7 @@ struct Instruction {
   Handler run = nullptr;
   Control control = Control::kNone;
   bool guard_negated = false;
-  bool async = false;  // of cp.async
+  bool async = false;  // its effect comes later
   bool moves = false;  // hands on what was never written instead of refusing it
   std::uint8_t num_dst = 0;
   std::uint8_t num_src = 0;
@@ -53,6 +53,18 @@ struct Instruction {
   // Of whatever else the handler wants to know; told where it is set.
   std::uint8_t form = 0;
   std::uint8_t form2 = 0;
+};
+
+// What a wgmma.mma_async has beyond an Instruction: D[64, n] += A[64, 16] B[16, n].
+struct Product {
+  std::uint16_t n = 0;
+  bool half = false;  // f16 elements; otherwise bf16
+  bool negate_a = false;
+  bool negate_b = false;
+  bool m_major_a = false;
+  bool n_major_b = false;
+  std::vector<Slot> d;  // for each 8 columns 4 registers
+  std::vector<Slot> a;  // empty: A lies in shared memory
 };
 
 struct ConstantSlot {
@@ -94,13 +106,15 @@ struct Program {
   std::string name;
   std::vector<Instruction> code;
   std::vector<std::vector<std::uint32_t>> tables;  // of indexed branches
+  std::vector<Product> products;                   // by target of their instructions
   std::vector<ConstantSlot> constants;
   std::vector<SpecialSlot> specials;
   std::size_t slots = 0;
+  std::vector<std::string_view> names;  // of registers, by slot; empty for what has none
   std::uint64_t parameter_bytes = 0;
   std::uint64_t shared_bytes = 0;  // static
   std::uint64_t local_bytes = 0;   // of a thread
-  bool has_async = false;          // cp.async
+  bool has_async = false;          // cp.async, wgmma
   std::string_view text;           // of the module, for messages
 };
 

@@ -75,6 +75,7 @@ Outcome RunMembers(Warp& warp, const Instruction& in, std::uint32_t mask) {
 
 // The instruction for the threads of `mask`, which is not empty.
 Outcome Execute(Warp& warp, const Instruction& in, std::uint32_t mask) {
+  if (!warp.program->products.empty()) TouchRegisters(warp, in, mask);
   if (in.moves) {
     Move(warp, in, mask);
     return Outcome::kNext;
