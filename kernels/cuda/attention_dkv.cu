@@ -26,8 +26,8 @@ class KeyGradient {
   __device__ KeyGradient(const AttentionBackwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
     const int key_heads = p.in.num_query_heads / p.in.heads_per_key_head;
-    const BlockWork work = WorkOf(p.in.plan, p.in.plan.key_tiles, key_heads,
-                                  2 * 2 * kHeadSize * p.in.heads_per_key_head);
+    const BlockWork work = Uniform(WorkOf(p.in.plan, p.in.plan.key_tiles, key_heads,
+                                          2 * 2 * kHeadSize * p.in.heads_per_key_head));
     tile_ = work.tile;
     key_head_ = work.head;
     steps_per_head_ = (tile_.end - tile_.begin + kTiles.step - 1) / kTiles.step;

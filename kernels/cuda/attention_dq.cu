@@ -23,7 +23,7 @@ class QueryGradient {
   __device__ QueryGradient(const AttentionBackwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
     const BlockWork work =
-        WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize);
+        Uniform(WorkOf(p.in.plan, p.in.plan.query_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize));
     tile_ = work.tile;
     head_ = work.head;
     first_ = Warp() * kTiles.warp_rows();

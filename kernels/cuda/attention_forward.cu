@@ -25,8 +25,8 @@ class Forward {
  public:
   __device__ Forward(const AttentionForwardParams<bf16>& p, std::byte* shared)
       : p_(p), shared_(shared) {
-    const BlockWork work =
-        WorkOf(p.in.plan, p.in.plan.forward_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize);
+    const BlockWork work = Uniform(
+        WorkOf(p.in.plan, p.in.plan.forward_tiles, p.in.num_query_heads, 2 * 2 * kHeadSize));
     tile_ = work.tile;
     head_ = work.head;
     first_ = Warp() * kTiles.warp_rows();

@@ -71,7 +71,7 @@ inline AttentionDeviceView ViewOfImage(const std::byte* image, const AttentionIm
 // Blocks that run at the same time share what they read of the other side where they belong to one
 // document and to few heads: within the L2 cache of an A100 (40 MB) or an H100 (50 MB), and still
 // enough blocks at once that the longest of the last heads are not left alone at the end.
-inline constexpr std::int64_t kAttentionSharedBytes = 32 << 20;
+inline constexpr std::int32_t kAttentionSharedBytes = 32 << 20;
 
 // A block's work: which tile of the list for which head.
 struct AttentionBlock {
@@ -87,9 +87,9 @@ SEQUELA_HOST_DEVICE inline AttentionBlock AttentionBlockOf(const AttentionTile* 
                                                            std::int32_t block, std::int32_t heads,
                                                            std::int32_t row_bytes) {
   const AttentionTile any = tiles[block / heads];  // of the document
-  const std::int64_t rows = document_begin[any.document + 1] - document_begin[any.document];
-  const std::int64_t fit = kAttentionSharedBytes / (rows * row_bytes);
-  const auto at_once = static_cast<std::int32_t>(fit < 1 ? 1 : fit > heads ? heads : fit);
+  const std::int32_t rows = document_begin[any.document + 1] - document_begin[any.document];
+  const std::int32_t fit = kAttentionSharedBytes / row_bytes / rows;
+  const std::int32_t at_once = fit < 1 ? 1 : fit > heads ? heads : fit;
   const std::int32_t in_document = block - any.list_begin * heads;
   const std::int32_t first_head = in_document / (at_once * any.list_count) * at_once;
   const std::int32_t group = at_once < heads - first_head ? at_once : heads - first_head;
