@@ -68,6 +68,7 @@ class Pieces {
 BatchInput::BatchInput(const ModelConfig& config, const DecoderOptions& options, Device& device)
     : device_(device),
       max_tokens_(options.max_tokens),
+      host_exec_{.num_threads = options.num_threads},
       vocab_size_(config.vocab_size),
       with_backward_(options.with_backward),
       rope_(RopeSettings(config)) {
@@ -98,7 +99,7 @@ void BatchInput::Prepare(const Batch& batch, TensorView& rope_cos, TensorView& r
     return;
   }
   view_ = ViewOf(batch);
-  BuildTimeRopeTable({}, rope_,
+  BuildTimeRopeTable(host_exec_, rope_,
                      {.position = batch.position,
                       .time_us = batch.time_us,
                       .document_begin = batch.document_begin,
@@ -122,7 +123,7 @@ void BatchInput::Stage(const Batch& batch, TensorView& rope_cos, TensorView& rop
   const std::int64_t pairs = rope_.head_dim / 2;
   const auto cos = pieces.Take(TableBytes(batch.num_tokens(), rope_.head_dim));
   const auto sin = pieces.Take(TableBytes(batch.num_tokens(), rope_.head_dim));
-  BuildTimeRopeTable({}, rope_,
+  BuildTimeRopeTable(host_exec_, rope_,
                      {.position = batch.position,
                       .time_us = batch.time_us,
                       .document_begin = batch.document_begin,

@@ -43,6 +43,7 @@ class BatchInput {
 
   Device& device_;
   std::int64_t max_tokens_;
+  Exec host_exec_;  // the device waits for what is computed here
   std::int64_t vocab_size_;
   bool with_backward_;
   TimeRopeSettings rope_;
