@@ -3,6 +3,8 @@
 // Rows without a target are dropped before the projection. Sums are in a fixed order: the number of
 // threads does not change a bit, and a row's nll depends on no other row's numbers. No two backends
 // promise the same bits.
+// Logits are fp32, with one exception: in training with bf16 CUDA rounds them to bf16 before the
+// softmax. In bf16 every backend rounds their gradients to bf16.
 #pragma once
 
 #include <cstddef>
@@ -63,9 +65,8 @@ struct CrossEntropyArgs {
 void CrossEntropy(const Exec& exec, const CrossEntropyArgs& args);
 
 // Bounded, whatever T is. CPU: about 40 MB and a few MB per thread, while V * 256 bytes stay below
-// that. CUDA: at most 235 MB of logits (2,048 rows up to V = 28,672, 448 at 131,072; never fewer
-// than 64), two matrices [rows, D] and the workspace of the products: 272 MB at V = 131,072 and
-// D = 1,024.
+// that. CUDA: at most 300 MB, unless 64 rows of fp32 logits take more: a chunk's logits and hidden
+// rows (1,024 rows of bf16 at V = 131,072, 512 of fp32; at most 8,192) and 21 MB for the products.
 std::int64_t CrossEntropyWorkspaceBytes(const Exec& exec, std::int64_t vocabulary,
                                         std::int64_t hidden_size, DType dtype);
 

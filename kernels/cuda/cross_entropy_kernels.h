@@ -6,6 +6,8 @@
 
 namespace sequela::cuda {
 
+// Rows are moved in packs of so many bytes.
+inline constexpr int kPackBytes = 16;
 // Of the kernels that copy or clear: one block a row.
 inline constexpr int kRowCopyThreads = 128;
 inline constexpr int kClearScoresThreads = 256;
@@ -20,6 +22,7 @@ struct CopyRowsParams {
   Rows<T> to;
   const std::int32_t* row_of;
   std::int64_t columns;
+  bool vectors;  // both suit packs
 };
 SEQUELA_KERNEL sequela_gather_rows_f32(CopyRowsParams<float> p);
 SEQUELA_KERNEL sequela_gather_rows_bf16(CopyRowsParams<bf16> p);
@@ -38,22 +41,26 @@ SEQUELA_KERNEL sequela_clear_loss_f32(ClearLossParams<float> p);
 SEQUELA_KERNEL sequela_clear_loss_bf16(ClearLossParams<bf16> p);
 
 // A chunk of logits: row i belongs to token row_of[i], which has a target.
+template <typename T>
 struct LogitRows {
-  float* data;              // 16-byte aligned
-  std::int64_t stride;      // a multiple of 4
+  T* data;                  // 16-byte aligned
+  std::int64_t stride;      // a multiple of 16 bytes
   std::int32_t vocabulary;  // at least 1
   const std::int32_t* row_of;
   const std::int32_t* target;  // by token, as everything else
 };
 
-// nll of every row; the gradient of the logits in their place, T numbers from each row's beginning.
+// nll of every row; the gradient of the logits in their place. A row's first packs are kept in
+// dynamic shared memory.
+template <typename T>
 struct LossParams {
-  LogitRows logits;
+  LogitRows<T> logits;
   const float* loss_weight;  // null: all 1
   float* nll;
+  std::int32_t packs_kept;  // at most the whole packs of a row
 };
-SEQUELA_KERNEL sequela_cross_entropy_loss_f32(LossParams p);
-SEQUELA_KERNEL sequela_cross_entropy_loss_bf16(LossParams p);
+SEQUELA_KERNEL sequela_cross_entropy_loss_f32(LossParams<float> p);
+SEQUELA_KERNEL sequela_cross_entropy_loss_bf16(LossParams<bf16> p);
 
 // The scores of CrossEntropyEvaluateArgs; null is not computed, except nll.
 struct Scores {
@@ -73,7 +80,7 @@ SEQUELA_KERNEL sequela_clear_scores(ClearScoresParams p);
 
 // Those of every row of the chunk.
 struct EvaluateParams {
-  LogitRows logits;
+  LogitRows<float> logits;
   const float* log_class_weight;       // [V] or null
   const std::int32_t* group_of_token;  // [V]; null where group_nll is
   Scores scores;

@@ -34,7 +34,7 @@ namespace sequela::cuda {
 namespace {
 
 // What NVIDIA recommends for Hopper; older devices are content with 4 MiB.
-constexpr std::int64_t kWorkspaceBytes = 32LL << 20;
+constexpr std::int64_t kUsualWorkspaceBytes = 32LL << 20;
 constexpr std::int64_t kWorkspaceAlignment = 256;
 // Vector loads and TMA ask for no more.
 constexpr std::uint32_t kMaxAlignment = 16;
@@ -66,6 +66,7 @@ std::uint32_t AlignmentOf(const void* address) {
 // All that the heuristic's answer may depend on.
 struct Shape {
   int device = 0;
+  std::int64_t workspace_bytes;
   std::int64_t m, n, k;
   std::int64_t a_stride, b_stride, c_stride;
   std::uint32_t a_alignment, b_alignment, c_alignment;
@@ -76,8 +77,9 @@ struct Shape {
   friend auto operator<=>(const Shape&, const Shape&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
-Shape ShapeOf(int device, const GemmArgs& args) {
+Shape ShapeOf(int device, std::int64_t workspace_bytes, const GemmArgs& args) {
   return {.device = device,
+          .workspace_bytes = workspace_bytes,
           .m = args.c.rows,
           .n = args.c.columns,
           .k = Depth(args),
@@ -132,7 +134,7 @@ cublasLtMatmulPreferenceOpaque_t PreferenceFor(const Shape& shape, const GemmArg
     Check(cublasLtMatmulPreferenceSetAttribute(&preference, attribute, &value, sizeof(value)),
           "stating a preference", args);
   };
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(kWorkspaceBytes));
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(shape.workspace_bytes));
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.b_alignment);
@@ -152,7 +154,8 @@ cublasLtMatmulAlgo_t Choose(cublasLtHandle_t handle, const Shape& shape, const G
                                        static_cast<int>(results.size()), results.data(), &count),
         "choosing an algorithm", args);
   for (const auto& result : std::span(results).first(static_cast<std::size_t>(count))) {
-    if (result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes) {
+    if (result.state == CUBLAS_STATUS_SUCCESS &&
+        narrow<std::int64_t>(result.workspaceSize) <= shape.workspace_bytes) {
       return result.algo;  // the first is the fastest by the library's estimate
     }
   }
@@ -174,7 +177,7 @@ class Library {
     cublasLtHandle_t handle;
     Product* product;
   };
-  Prepared Prepare(const GemmArgs& args) {
+  Prepared Prepare(const GemmArgs& args, std::int64_t workspace_bytes) {
     int device = 0;
     const cudaError_t error = cudaGetDevice(&device);
     if (error != cudaSuccess) {
@@ -183,7 +186,7 @@ class Library {
     const std::scoped_lock lock(mutex_);
     cublasLtHandle_t& handle = handles_[device];
     if (handle == nullptr) Check(cublasLtCreate(&handle), "starting", args);
-    const Shape shape = ShapeOf(device, args);
+    const Shape shape = ShapeOf(device, workspace_bytes, args);
     const auto found = products_.find(shape);
     if (found != products_.end()) return {handle, &found->second};
     Product product;
@@ -198,45 +201,52 @@ class Library {
   std::map<Shape, Product> products_;  // its elements never move
 };
 
-void* AlignedWorkspace(const Exec& exec) {
+void* AlignedWorkspace(const Exec& exec, std::int64_t bytes) {
   void* begin = exec.workspace.data();
   std::size_t room = exec.workspace.size();
-  const void* aligned = std::align(kWorkspaceAlignment, kWorkspaceBytes, begin, room);
+  const void* aligned =
+      std::align(kWorkspaceAlignment, static_cast<std::size_t>(bytes), begin, room);
   SEQUELA_CHECK(aligned != nullptr, "workspace of {} bytes, wanted {}", exec.workspace.size(),
-                kWorkspaceBytes + kWorkspaceAlignment);
+                GemmWorkspaceBytesWithin(bytes));
   return begin;
 }
 
 }  // namespace
 
-void Gemm(const Exec& exec, const GemmArgs& args) {
+void GemmWithin(const Exec& exec, std::int64_t workspace_bytes, const GemmArgs& args) {
   if (args.c.empty()) return;
   if (Depth(args) == 0) {
     if (!args.accumulate) cuda::FillZero(exec, {.x = args.c});
     return;
   }
-  void* workspace = AlignedWorkspace(exec);
+  void* workspace = AlignedWorkspace(exec, workspace_bytes);
   if (Seam().gemm != nullptr) {
     Seam().gemm(exec, args);
     return;
   }
-  const auto [handle, product] = Library::Instance().Prepare(args);
+  const auto [handle, product] = Library::Instance().Prepare(args, workspace_bytes);
   const float alpha = 1.0F, beta = args.accumulate ? 1.0F : 0.0F;
   Check(cublasLtMatmul(handle, &product->operation, &alpha, args.b.data, &product->a, args.a.data,
                        &product->b, &beta, args.c.data, &product->c, args.c.data, &product->c,
-                       &product->algorithm, workspace, kWorkspaceBytes,
+                       &product->algorithm, workspace, static_cast<std::size_t>(workspace_bytes),
                        static_cast<cudaStream_t>(exec.stream)),
         "the product", args);
 }
 
+std::int64_t GemmWorkspaceBytesWithin(std::int64_t workspace_bytes) {
+  return workspace_bytes + kWorkspaceAlignment;
+}
+
+void Gemm(const Exec& exec, const GemmArgs& args) { GemmWithin(exec, kUsualWorkspaceBytes, args); }
+
 // The same for every shape, so that an algorithm never depends on how much there happens to be.
 std::int64_t GemmWorkspaceBytes(const Exec&, const GemmArgs&) {
-  return kWorkspaceBytes + kWorkspaceAlignment;
+  return GemmWorkspaceBytesWithin(kUsualWorkspaceBytes);
 }
 
 void PrepareGemm(const Exec&, const GemmArgs& args) {
   if (args.c.empty() || Depth(args) == 0 || Seam().gemm != nullptr) return;
-  Library::Instance().Prepare(args);
+  Library::Instance().Prepare(args, kUsualWorkspaceBytes);
 }
 
 }  // namespace sequela::cuda

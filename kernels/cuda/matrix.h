@@ -18,6 +18,10 @@ std::int64_t AttentionBackwardWorkspaceBytes(const Exec& exec, const AttentionSh
 void Gemm(const Exec& exec, const GemmArgs& args);
 std::int64_t GemmWorkspaceBytes(const Exec& exec, const GemmArgs& args);
 void PrepareGemm(const Exec& exec, const GemmArgs& args);
+// Gemm with an algorithm that may use so many bytes of workspace, of which the choice is a function
+// as of the shape; exec.workspace of at least GemmWorkspaceBytesWithin.
+void GemmWithin(const Exec& exec, std::int64_t workspace_bytes, const GemmArgs& args);
+std::int64_t GemmWorkspaceBytesWithin(std::int64_t workspace_bytes);
 
 void CrossEntropy(const Exec& exec, const CrossEntropyArgs& args);
 void CrossEntropyEvaluate(const Exec& exec, const CrossEntropyEvaluateArgs& args);

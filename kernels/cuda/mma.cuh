@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/instructions.cuh"
 #include "kernels/layout/mma_tiles.h"
 
 namespace sequela::cuda {
@@ -62,20 +63,6 @@ __device__ inline void MultiplyAdd(float (&d)[4], const Fragment& a, std::uint32
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b0), "r"(b1));
-}
-
-// 2^x, about two units in the last place; 2^-inf = 0.
-__device__ inline float Exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// Two floats as bf16, `low` in the lower half; rounded to nearest, ties to even.
-__device__ inline std::uint32_t PackBf16(float low, float high) {
-  std::uint32_t pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
 }
 
 // Accumulators of 16 columns as the A operand of a step over these columns.

@@ -55,10 +55,10 @@ class CrossEntropyLaunchesTest : public ::testing::TestWithParam<DType> {
     return {Forbidden(rows * columns * SizeOf(dtype)), dtype, rows, columns};
   }
 
-  // Every token but each fifth has a target.
-  void Train(std::int64_t tokens, std::int64_t vocabulary) {
+  // Every token but each fifth has a target, or every one.
+  void Train(std::int64_t tokens, std::int64_t vocabulary, bool all_have_targets = false) {
     std::vector<std::int32_t> target(static_cast<std::size_t>(tokens), 1);
-    for (std::size_t t = 0; t < target.size(); t += 5) target[t] = kNoTarget;
+    for (std::size_t t = 0; t < target.size() && !all_have_targets; t += 5) target[t] = kNoTarget;
     CrossEntropyPlan plan;
     plan.Build(target, vocabulary);
     Exec exec{.backend = Backend::kCuda};
@@ -75,8 +75,9 @@ class CrossEntropyLaunchesTest : public ::testing::TestWithParam<DType> {
                         .plan = &plan,
                         .plan_image = ForbiddenSpan<std::byte>(plan.ImageBytes()).data()});
   }
+  bool InFp32() const { return GetParam() == DType::kFloat32; }
   void ExpectLaunches(int chunks) {
-    const std::string type = GetParam() == DType::kFloat32 ? "_f32" : "_bf16";
+    const std::string type = InFp32() ? "_f32" : "_bf16";
     std::map<std::string, int> expected = {{"sequela_clear_loss" + type, 1}};
     if (chunks > 0) {
       expected["sequela_gather_rows" + type] = chunks;
@@ -92,10 +93,43 @@ class CrossEntropyLaunchesTest : public ::testing::TestWithParam<DType> {
 };
 
 TEST_P(CrossEntropyLaunchesTest, OneClearingThenThreeKernelsAndThreeProductsAChunk) {
-  Train(8192, 131072);  // 6,553 rows with a target, 448 a chunk
-  ExpectLaunches(15);
+  Train(8192, 131072);  // 6,553 rows with a target; 512 fit into a chunk, or 1,024 of bf16
+  ExpectLaunches(InFp32() ? 13 : 7);
   Train(0, 131072);  // a grid without blocks is not launched
-  ExpectLaunches(15);
+  ExpectLaunches(InFp32() ? 13 : 7);
+}
+
+TEST_P(CrossEntropyLaunchesTest, NothingIsClearedGatheredOrScatteredWhereEveryTokenHasATarget) {
+  Train(8192, 131072, /*all_have_targets=*/true);
+  const int chunks = InFp32() ? 16 : 8;
+  const std::string kernel =
+      InFp32() ? "sequela_cross_entropy_loss_f32" : "sequela_cross_entropy_loss_bf16";
+  EXPECT_EQ(launches, (std::map<std::string, int>{{kernel, chunks}}));
+  EXPECT_EQ(std::ssize(products), 3 * chunks);
+}
+
+// A last chunk of a few rows would cost as much of dW's traffic as a whole one.
+TEST_P(CrossEntropyLaunchesTest, ChunksAreAlikeAndWholeTiles) {
+  Train(8192, 40000, /*all_have_targets=*/true);  // 1,664 fit, or 3,456 of bf16
+  const std::vector<std::int64_t> expected =
+      InFp32() ? std::vector<std::int64_t>{1664, 1664, 1664, 1664, 1536}
+               : std::vector<std::int64_t>{2816, 2816, 2560};
+  std::vector<std::int64_t> rows;
+  for (const GemmArgs& product : products) {
+    if (product.transpose_b) rows.push_back(product.c.rows);
+  }
+  EXPECT_EQ(rows, expected);
+}
+
+// Whatever the shape: beyond it is what 64 rows take of a larger vocabulary than anyone has.
+TEST_P(CrossEntropyLaunchesTest, WorkspacesAreBounded) {
+  const Exec exec{.backend = Backend::kCuda};
+  for (const std::int64_t hidden : {64, 768, 2048, 4096, 16384}) {
+    for (const std::int64_t vocabulary : {1, 100, 8192, 32768, 50257, 131072, 262144, 1'000'000}) {
+      EXPECT_LE(CrossEntropyWorkspaceBytes(exec, vocabulary, hidden, GetParam()), 300'000'000)
+          << hidden << " x " << vocabulary;
+    }
+  }
 }
 
 TEST_P(CrossEntropyLaunchesTest, NoTargetNoProduct) {
@@ -105,7 +139,7 @@ TEST_P(CrossEntropyLaunchesTest, NoTargetNoProduct) {
 
 // Every row is multiplied once, and all of dW is added to in every chunk.
 TEST_P(CrossEntropyLaunchesTest, TheProductsCoverTheRowsWithATarget) {
-  Train(5120, 1000);  // two whole chunks of 2,048 would be exactly the rows with a target
+  Train(20480, 1000);  // two whole chunks of 8,192 would be exactly the rows with a target
   std::int64_t rows_of_logits = 0, rows_of_dweight = 0, rows_of_dhidden = 0;
   for (const GemmArgs& product : products) {
     if (product.transpose_b) rows_of_logits += product.c.rows;
@@ -114,9 +148,9 @@ TEST_P(CrossEntropyLaunchesTest, TheProductsCoverTheRowsWithATarget) {
     if (!product.transpose_a && !product.transpose_b) rows_of_dhidden += product.c.rows;
   }
   EXPECT_EQ(std::ssize(products), 6);
-  EXPECT_EQ(rows_of_logits, 4096);
-  EXPECT_EQ(rows_of_dweight, 4096);
-  EXPECT_EQ(rows_of_dhidden, 4096);
+  EXPECT_EQ(rows_of_logits, 16384);
+  EXPECT_EQ(rows_of_dweight, 16384);
+  EXPECT_EQ(rows_of_dhidden, 16384);
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, CrossEntropyLaunchesTest,

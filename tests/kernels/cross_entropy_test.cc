@@ -85,13 +85,21 @@ class CrossEntropyTest : public ::testing::TestWithParam<Case> {
   // What dW already holds.
   Matrix<double> Before() { return RandomMatrix(c_.vocabulary, c_.hidden, 3, 0.01); }
 
+  // What is rounded to bf16 before it is used.
+  struct Rounding {
+    bool logits = false;
+    bool dlogits = false;
+  };
   template <typename Real>
-  reference::CrossEntropyResult<Real> Textbook(bool round_dlogits) {
-    const auto round = [&](Real value) {
-      return round_dlogits ? static_cast<Real>(ToFloat(ToBf16(static_cast<float>(value)))) : value;
+  reference::CrossEntropyResult<Real> Textbook(Rounding rounding) {
+    const auto rounded_if = [](bool rounds) {
+      return [=](Real value) {
+        return rounds ? static_cast<Real>(ToFloat(ToBf16(static_cast<float>(value)))) : value;
+      };
     };
     auto result = reference::CrossEntropy(hidden_.values().As<Real>(), weight_.values().As<Real>(),
-                                          target_, loss_weight_, round);
+                                          target_, loss_weight_, rounded_if(rounding.dlogits),
+                                          rounded_if(rounding.logits));
     const Matrix<double> before = Before();
     for (std::size_t i = 0; i < before.values.size(); ++i) {
       result.dweight.values[i] += static_cast<Real>(static_cast<float>(before.values[i]));
@@ -107,8 +115,9 @@ class CrossEntropyTest : public ::testing::TestWithParam<Case> {
 
 TEST_P(CrossEntropyTest, ErrorsAreWithinTheRule) {
   Results r = Run(2);
-  const auto exact = Textbook<double>(false);
-  const auto honest = Textbook<float>(c_.type == DType::kBFloat16);
+  const bool in_bf16 = c_.type == DType::kBFloat16;
+  const auto exact = Textbook<double>({});
+  const auto honest = Textbook<float>({.logits = in_bf16 && testing::OnCuda(), .dlogits = in_bf16});
   EXPECT_TRUE(WithinTheRule(r.nll.values(), honest.nll.As<double>(), exact.nll)) << "nll";
   EXPECT_TRUE(WithinTheRule(r.dhidden.values(), Rounded(honest.dhidden, c_.type), exact.dhidden))
       << "dhidden";
@@ -155,6 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
     Shapes, CrossEntropyTest,
     ::testing::Values(Case{"Small", 70, 123, 32}, Case{"SmallBf16", 70, 123, 32, kBf16},
                       Case{"EveryRow", 130, 37, 16, kFp32, 1.1},
+                      Case{"EveryRowBf16", 130, 37, 16, kBf16, 1.1},
                       Case{"NoTarget", 20, 37, 16, kFp32, -1.0}, Case{"NoToken", 0, 37, 16},
                       Case{"OneRow", 1, 37, 16, kBf16, 1.1}, Case{"OneEntry", 9, 1, 8},
                       Case{"OneEntryBf16", 9, 1, 8, kBf16}, Case{"TwoEntries", 30, 2, 8},
@@ -163,15 +173,20 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"Above1024Bf16", 20, 1025, 8, kBf16},
                       // CUDA takes larger blocks.
                       Case{"Large", 30, 5003, 8}, Case{"LargeBf16", 30, 5003, 8, kBf16},
+                      Case{"LargerBf16", 12, 9001, 8, kBf16},
+                      // Longer than what CUDA keeps of a row: 24,576 logits, 49,152 of bf16.
+                      Case{"Longest", 3, 26003, 4, kFp32, 1.1},
+                      Case{"LongestBf16", 3, 62003, 4, kBf16, 1.1},
                       Case{"WeightsOfZero", 30, 37, 16, kBf16, 0.7, 0.3, 0.0},
                       Case{"LargeLogits", 90, 211, 64, kFp32, 0.7, 2.0},
                       Case{"LargeLogitsBf16", 90, 211, 64, kBf16, 0.7, 2.0}),
     [](const auto& one) { return one.param.name; });
 
-// More rows with a target than the 2,048 of a chunk.
+// More rows with a target than the 2,048 of a chunk, or 8,192 on CUDA.
 INSTANTIATE_TEST_SUITE_P(SeveralChunks, CrossEntropyTest,
-                         ::testing::Values(Case{"Narrow", 3100, 19, 8},
-                                           Case{"NarrowBf16", 3100, 3, 2, kBf16}),
+                         ::testing::Values(Case{"Narrow", 12100, 19, 8},
+                                           Case{"NarrowBf16", 12100, 3, 2, kBf16},
+                                           Case{"EveryRowBf16", 8300, 3, 2, kBf16, 1.1}),
                          [](const auto& one) { return one.param.name; });
 
 TEST(CrossEntropyPlanTest, KeepsTheRowsWithATarget) {
@@ -204,7 +219,8 @@ TEST(CrossEntropyReferenceTest, GradientsAreDerivatives) {
   };
   const auto run = [&](const std::vector<double>& x) {
     const auto [hidden, weight] = split(x);
-    return reference::CrossEntropy(hidden, weight, target, loss_weight, [](double v) { return v; });
+    const auto exactly = [](double v) { return v; };
+    return reference::CrossEntropy(hidden, weight, target, loss_weight, exactly, exactly);
   };
   const auto loss = [&](const std::vector<double>& x) {
     const auto nll = run(x).nll;

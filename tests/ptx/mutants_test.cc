@@ -83,8 +83,6 @@ std::string Mutant(const Modules::Place& place, const Mutation& mutation, std::s
 
 // How many mutants rightly pass, by kernel and mutation.
 const std::map<std::string, int> kHarmless = {
-    // Guards a row's last entries, of which a vocabulary that is a multiple of four has none.
-    {"sequela_cross_entropy_loss_bf16: a barrier deleted", 1},
     // Ends a warp's use of its rows in shared memory; what comes next here lies in others.
     {"sequela_attention_dkv_64: a warp's barrier deleted", 1},
     {"sequela_attention_forward_64: a warp's barrier deleted", 1},

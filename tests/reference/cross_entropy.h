@@ -42,18 +42,21 @@ std::vector<Real> LogitsOfRow(const Matrix<Real>& hidden, const Matrix<Real>& we
   return logits;
 }
 
-// Negative targets are none. `round` is applied to the gradient of the logits.
-template <typename Real, typename Round>
+// Negative targets are none. `round` is applied to the gradient of the logits, `round_logits` to
+// themselves.
+template <typename Real, typename Round, typename RoundLogits>
 CrossEntropyResult<Real> CrossEntropy(const Matrix<Real>& hidden, const Matrix<Real>& weight,
                                       const std::vector<std::int32_t>& target,
-                                      const std::vector<float>& loss_weight, const Round& round) {
+                                      const std::vector<float>& loss_weight, const Round& round,
+                                      const RoundLogits& round_logits) {
   CrossEntropyResult<Real> result{Matrix<Real>(1, hidden.rows),
                                   Matrix<Real>(hidden.rows, hidden.columns),
                                   Matrix<Real>(weight.rows, weight.columns)};
   for (std::int64_t t = 0; t < hidden.rows; ++t) {
     const std::int64_t y = target[static_cast<std::size_t>(t)];
     if (y < 0) continue;
-    const std::vector<Real> logits = LogitsOfRow(hidden, weight, t);
+    std::vector<Real> logits = LogitsOfRow(hidden, weight, t);
+    for (Real& logit : logits) logit = round_logits(logit);
     const Real max = *std::ranges::max_element(logits);
     Real sum{0};
     for (const Real logit : logits) sum += std::exp(logit - max);
