@@ -167,10 +167,11 @@ std::string Text(const Case& c, std::size_t image_bytes, const std::string& midd
       ".reg .pred %more, %yes, %no;\n"
       "setp.eq.u32 %yes, %thread, %thread;\nnot.pred %no, %yes;\n"
       "mov.u32 %base, smem;\nshl.b32 %at, %thread, 4;\n"
-      "$copy:\ncvt.u64.u32 %row, %at;\nadd.s64 %row, %in, %row;\n"
+      "setp.lt.u32 %more, %thread, 128;\n@!%more bra $copied;\n$copy:\ncvt.u64.u32 %row, "
+      "%at;\nadd.s64 %row, %in, %row;\n"
       "ld.global.v4.b32 {{%w0, %w1, %w2, %w3}}, [%row];\nadd.u32 %r0, %base, %at;\n"
       "st.shared.v4.b32 [%r0], {{%w0, %w1, %w2, %w3}};\nadd.u32 %at, %at, 2048;\n"
-      "setp.lt.u32 %more, %at, {};\n@%more bra $copy;\n",
+      "setp.lt.u32 %more, %at, {};\n@%more bra $copy;\n$copied:\n",
       registers, image_bytes);
   text += fmt::format(
       "add.s64 %in, %in, {};\nmul.wide.u32 %row, %thread, {};\nadd.s64 %in, %in, %row;\n",
@@ -322,6 +323,291 @@ TEST_P(WgmmaTest, NegatesAndStartsAfresh) {
       }
     }
   }
+}
+
+// --- what is around a product ---
+
+// A K-major, B N-major, 64 columns: one product of 16 along k.
+const Case kUsual = {.b = {k128, true, 64, 16384}};
+const Case kFromRegisters = {.b = {k128, true, 64}, .a_in_registers = true};
+const std::string kReady = kProxyFence + kBarrier;
+
+std::string FaultIn(const std::string& middle, const Case& c = kUsual,
+                    std::uint32_t threads = kThreads) {
+  return FaultOf([&] { RunCase(c, middle, threads); });
+}
+std::string Usual() { return Instruction(kUsual, 0); }
+std::string Replaced(std::string text, const std::string& what, const std::string& by) {
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), by);
+}
+// For the threads that `condition` (a setp without its predicate) chooses.
+std::string If(const std::string& condition, const std::string& body) {
+  return "{\nsetp." + condition + ";\n@!%p0 bra $past;\n" + body + "$past:\n}\n";
+}
+const std::string kWarp3 = "ge.u32 %p0, %thread, 96";
+// In row 4 of A, whose first 16-byte unit the swizzle puts fifth.
+const std::string kOverwrite = "st.shared.b32 [smem+576], 0;\n";
+
+using WgmmaFaultTest = WgmmaTest;
+INSTANTIATE_TEST_SUITE_P(Moments, WgmmaFaultTest,
+                         ::testing::Values(Async::kEarliest, Async::kLatest, Async::kBoth));
+
+TEST_P(WgmmaFaultTest, NothingWhereAllIsDone) {
+  EXPECT_THAT(FaultIn(kReady + kFence + Usual() + kCommit + kWait), IsEmpty());
+  EXPECT_THAT(
+      FaultIn(kReady + kFence + Instruction(kFromRegisters, 0) + kCommit + kWait, kFromRegisters),
+      IsEmpty());
+  EXPECT_THAT(FaultIn("fence.proxy.async;\n" + kBarrier + kFence + Usual() + kCommit + kWait),
+              IsEmpty());
+  EXPECT_THAT(
+      FaultIn(kReady + kFence + Usual() + kCommit + kWait + kBarrier + If(kWarp3, kOverwrite)),
+      IsEmpty());
+}
+
+TEST_P(WgmmaFaultTest, AWriteWithoutAProxyFence) {
+  const std::string rest = kFence + Usual() + kCommit + kWait;
+  const auto unseen = HasSubstr("without a fence.proxy.async");
+  EXPECT_THAT(FaultIn(kBarrier + rest), unseen);
+  EXPECT_THAT(FaultIn(kBarrier + kProxyFence + rest), unseen);  // by the reader
+  EXPECT_THAT(FaultIn(kReady + If(kWarp3, kOverwrite) + kBarrier + rest), unseen);
+  EXPECT_THAT(FaultIn(If(kWarp3, kProxyFence) + kBarrier + rest), unseen);
+  EXPECT_THAT(FaultIn(kReady + If(kWarp3, kOverwrite + kProxyFence) + kBarrier + rest), IsEmpty());
+}
+
+// The writers' fence counts from the next barrier on, though it may have been executed before.
+TEST_P(WgmmaFaultTest, AProxyFenceThatNothingOrders) {
+  const std::string fence = If("lt.u32 %p0, %thread, 128", kProxyFence);
+  const std::string product = If("ge.u32 %p0, %thread, 128", kFence + Usual() + kCommit + kWait);
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    SetOptions({.async = GetParam(), .seed = seed});
+    EXPECT_THAT(FaultIn(kBarrier + fence + product, kUsual, 256),
+                HasSubstr("without a fence.proxy.async"));
+    EXPECT_THAT(FaultIn(kBarrier + fence + kBarrier + product, kUsual, 256), IsEmpty());
+  }
+}
+
+TEST_P(WgmmaFaultTest, ACopyWithoutAProxyFenceAfterItsWait) {
+  const std::string copy =
+      "and.b64 %row, %in, -16;\ncp.async.cg.shared.global [smem+576], [%row], 16;\n"
+      "cp.async.commit_group;\n";
+  const std::string landed = "cp.async.wait_group 0;\n";
+  const std::string one = "eq.u32 %p0, %thread, 5";
+  const std::string copied = If(one, copy + landed);
+  const std::string fenced = If(one, copy + landed + kProxyFence);
+  const std::string fenced_early = If(one, copy + kProxyFence + landed);
+  const std::string rest = kBarrier + kFence + Usual() + kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + copied + rest), HasSubstr("without a fence.proxy.async"));
+  EXPECT_THAT(FaultIn(kReady + fenced_early + rest), HasSubstr("without a fence.proxy.async"));
+  EXPECT_THAT(FaultIn(kReady + fenced + rest), IsEmpty());
+}
+
+TEST_P(WgmmaFaultTest, RegistersWithoutAFence) {
+  const std::string rest = Usual() + kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + rest), HasSubstr("no wgmma.fence before the first product"));
+  EXPECT_THAT(FaultIn(kReady + kFence + "mov.b32 %acc7, 0;\n" + rest),
+              HasSubstr("no wgmma.fence since %acc7 was written"));
+  EXPECT_THAT(FaultIn(kReady + kFence + "mov.b32 %r0, %acc7;\n" + rest),
+              HasSubstr("no wgmma.fence since %acc7 was read"));
+  // Products of one shape follow each other without it, but not with a look at what lies between.
+  EXPECT_THAT(FaultIn(kReady + kFence + rest + rest), IsEmpty());
+  EXPECT_THAT(FaultIn(kReady + kFence + rest + "mov.b32 %r0, %acc7;\n" + rest),
+              HasSubstr("no wgmma.fence since %acc7 was read"));
+  const std::string product = Instruction(kFromRegisters, 0) + kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + kFence + "mov.b32 %a0_2, 0;\n" + product, kFromRegisters),
+              HasSubstr("no wgmma.fence since %a0_2 was written"));
+  EXPECT_THAT(FaultIn(kReady + kFence + "mov.b32 %r0, %a0_2;\n" + product, kFromRegisters),
+              IsEmpty());
+}
+
+TEST_P(WgmmaFaultTest, RegistersBeforeTheProductIsOver) {
+  const std::string issued = kReady + kFence + Usual();
+  const auto early = HasSubstr("reads %acc0, which the unfinished product of line");
+  EXPECT_THAT(FaultIn(issued), early);
+  EXPECT_THAT(FaultIn(issued + kCommit), early);
+  EXPECT_THAT(FaultIn(issued + kWait), early);  // which knows nothing of what was not committed
+  const std::string all_but_one = "wgmma.wait_group.sync.aligned 1;\n";
+  EXPECT_THAT(FaultIn(issued + kCommit + all_but_one), early);
+  EXPECT_THAT(FaultIn(issued + kCommit + kCommit + all_but_one), IsEmpty());  // an empty group
+  EXPECT_THAT(FaultIn(issued + kCommit + Usual() + kCommit + all_but_one), early);
+  EXPECT_THAT(FaultIn(issued + "mov.b32 %acc3, 0;\n" + kCommit + kWait),
+              HasSubstr("writes %acc3, which the unfinished product of line"));
+}
+
+TEST_P(WgmmaFaultTest, FragmentsBeforeTheProductIsOver) {
+  const std::string issued = kReady + kFence + Instruction(kFromRegisters, 0) + kCommit;
+  EXPECT_THAT(FaultIn(issued + "mov.b32 %a0_1, 0;\n" + kWait, kFromRegisters),
+              HasSubstr("writes %a0_1, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(issued + "mov.b32 %r0, %a0_1;\n" + kWait, kFromRegisters),
+              HasSubstr("reads %a0_1, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(issued + kWait + "mov.b32 %a0_1, 0;\n", kFromRegisters), IsEmpty());
+}
+
+TEST_P(WgmmaFaultTest, ProductsInEachOthersRegisters) {
+  const std::string issued = kReady + kFence + Instruction(kFromRegisters, 0);
+  const auto narrow = [](const std::string& d, const std::string& a) {
+    return "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {" + d + "}, {" + a +
+           "}, %d1, 1, 1, 1, 1;\n" + kCommit + kWait;
+  };
+  const std::string a = List("%a0_", 4);
+  EXPECT_THAT(FaultIn(issued + narrow(List("%acc", 4), a), kFromRegisters),
+              HasSubstr("accumulates into %acc0, which the unfinished product of line"));  // n 64
+  EXPECT_THAT(FaultIn(issued + narrow("%acc30, %acc31, " + List("%r", 2), a), kFromRegisters),
+              HasSubstr("accumulates into %acc30, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(issued + narrow(a, List("%w", 4)), kFromRegisters),
+              HasSubstr("accumulates into %a0_0, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(issued + narrow(List("%w", 4), List("%acc", 4)), kFromRegisters),
+              HasSubstr("multiplies %acc0, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(issued + narrow(List("%w", 4), a), kFromRegisters), IsEmpty());
+  // Once more in another order.
+  EXPECT_THAT(
+      FaultIn(issued + Replaced(Instruction(kFromRegisters, 0), "%acc0, %acc1", "%acc1, %acc0"),
+              kFromRegisters),
+      HasSubstr("accumulates into %acc1, which the unfinished product of line"));
+}
+
+TEST_P(WgmmaFaultTest, GroupsEndInTheirOrder) {
+  const std::string other = Replaced(Replaced(Instruction(kFromRegisters, 0), "n64k", "n8k"),
+                                     List("%acc", 32), List("%w", 4));
+  const std::string two = kReady + kFence + Instruction(kFromRegisters, 0) + kCommit + other +
+                          kCommit + "wgmma.wait_group.sync.aligned 1;\n";
+  EXPECT_THAT(FaultIn(two + "mov.b32 %r0, %acc0;\n" + kWait, kFromRegisters), IsEmpty());
+  EXPECT_THAT(FaultIn(two + "mov.b32 %r0, %w0;\n" + kWait, kFromRegisters),
+              HasSubstr("reads %w0, which the unfinished product of line"));
+  EXPECT_THAT(FaultIn(two, kFromRegisters), HasSubstr("exits before the product of line"));
+}
+
+TEST_P(WgmmaFaultTest, UnwrittenRegisters) {
+  const std::string rest = kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + kFence + Replaced(Usual(), "%acc0,", "%r40,") + rest),
+              HasSubstr("%r40 was never written"));
+  EXPECT_THAT(
+      FaultIn(kReady + kFence + Replaced(Instruction(kFromRegisters, 0), "%a0_3", "%r40") + rest,
+              kFromRegisters),
+      HasSubstr("%r40 was never written"));
+  Case afresh = kUsual;
+  afresh.scale_d = "0";
+  EXPECT_THAT(FaultIn(kReady + kFence + Replaced(Instruction(afresh, 0), "%acc0,", "%r40,") + rest),
+              IsEmpty());
+}
+
+TEST_P(WgmmaFaultTest, PartsOfWarpgroups) {
+  const std::string rest = kFence + Usual() + kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + rest, kUsual, 96), HasSubstr("a warpgroup is 4 warps"));
+  EXPECT_THAT(FaultIn(kReady + rest, kUsual, 112), HasSubstr("only threads 0xffff of the warp"));
+  EXPECT_THAT(FaultIn(kReady + rest, kUsual, 160), HasSubstr("a warpgroup is 4 warps"));
+  EXPECT_THAT(FaultIn(kReady + rest, kUsual, 256), IsEmpty());
+  EXPECT_THAT(FaultIn(kReady + If("ne.u32 %p0, %thread, 70", rest)),
+              HasSubstr("only threads 0xffffffbf of the warp"));
+}
+
+TEST_P(WgmmaFaultTest, WarpsThatDoNotAgree) {
+  const std::string done = kCommit + kWait;
+  EXPECT_THAT(FaultIn(kReady + kFence + If(kWarp3, Usual()) + Usual() + done),
+              HasSubstr("another warp of its warpgroup executes line"));
+  EXPECT_THAT(FaultIn(kReady + kFence + Usual() + done + If(kWarp3, kFence)),
+              HasSubstr("another warp of its warpgroup executes line"));
+  const std::string steered =
+      Replaced(Usual(), "wgmma", If(kWarp3, "add.u64 %d0, %d0, 2;\n") + "wgmma");
+  EXPECT_THAT(FaultIn(kReady + kFence + steered + done),
+              HasSubstr("gives another descriptor or scale-d"));
+  const std::string spread =
+      Replaced(Usual(), "wgmma", If("eq.u32 %p0, %thread, 7", "add.u64 %d0, %d0, 2;\n") + "wgmma");
+  EXPECT_THAT(FaultIn(kReady + kFence + spread + done), HasSubstr("descriptors differ"));
+  Case mixed = kUsual;
+  mixed.scale_d = "%p1";
+  EXPECT_THAT(
+      FaultIn(kReady + kFence + "setp.eq.u32 %p1, %thread, 7;\n" + Instruction(mixed, 0) + done),
+      HasSubstr("scale-d differ"));
+}
+
+TEST_P(WgmmaFaultTest, DescriptorsOfNothing) {
+  const auto with = [](std::uint64_t bits, const Case& c = kUsual) {
+    return FaultIn(kReady + kFence +
+                       Replaced(Instruction(c, 0), "wgmma",
+                                fmt::format("xor.b64 %d1, %d1, {};\nwgmma", bits)) +
+                       kCommit + kWait,
+                   c);
+  };
+  EXPECT_THAT(with(0), IsEmpty());
+  EXPECT_THAT(with(0x2000), HasSubstr("of shared memory"));      // beyond its end
+  EXPECT_THAT(with(1ULL << 44), HasSubstr("of shared memory"));  // from a stride on
+  EXPECT_THAT(with(8), HasSubstr("not in the first row of the pattern"));
+  for (const int bit : {14, 15, 30, 31, 46, 47, 48, 52, 61}) {
+    EXPECT_THAT(with(1ULL << bit), HasSubstr("bits that have no meaning"));
+  }
+  EXPECT_THAT(with(1ULL << 49), HasSubstr("base offset"));
+  EXPECT_THAT(FaultOf([] {
+                Registered<std::uint32_t> in(std::vector<std::uint32_t>(kThreads * 48));
+                Registered<float> out(kThreads * 32);
+                RunText(Text(kUsual, 0, kReady + kFence + Usual() + kCommit + kWait), in.data(),
+                        out.data(), kThreads, 1, 65536);
+              }),
+              HasSubstr("not all of them written"));
+}
+
+// The buffer of a product is free after the wait for it and a barrier of all four warps; a barrier
+// before the wait is none. In whatever order warps run.
+TEST_P(WgmmaFaultTest, WritesToWhatAProductReads) {
+  const std::string write = If(kWarp3, kOverwrite);
+  const std::string issued = kReady + kFence + Usual() + kCommit;
+  const auto caught = ::testing::ContainsRegex("race|an unfinished product reads");
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    SetOptions({.async = GetParam(), .seed = seed});
+    EXPECT_THAT(FaultIn(issued + write + kWait), caught);
+    EXPECT_THAT(FaultIn(issued + kWait + write), caught);
+    EXPECT_THAT(FaultIn(issued + kBarrier + write + kWait), caught);
+    EXPECT_THAT(FaultIn(issued + kBarrier + kWait + write), caught);
+    EXPECT_THAT(FaultIn(issued + kBarrier + write + kBarrier + kWait), caught);
+    EXPECT_THAT(FaultIn(kReady + write + kProxyFence + kFence + Usual() + kCommit + kWait), caught);
+    EXPECT_THAT(FaultIn(issued + kWait + kBarrier + write), IsEmpty());
+  }
+}
+
+TEST_P(WgmmaFaultTest, ACopyIntoWhatAProductReads) {
+  const std::string copy =
+      If("eq.u32 %p0, %thread, 5",
+         "and.b64 %row, %in, -16;\ncp.async.cg.shared.global [smem+576], [%row], 16;\n");
+  const std::string issued = kReady + kFence + Usual() + kCommit;
+  const auto caught = ::testing::ContainsRegex("race|an unfinished product reads");
+  EXPECT_THAT(FaultIn(issued + copy + kWait), caught);
+  EXPECT_THAT(FaultIn(issued + kWait + kBarrier + copy), IsEmpty());
+}
+
+// Wherever the module's other variables end, a descriptor's pattern begins at a multiple of 1024.
+TEST(WgmmaMemoryTest, DynamicSharedMemoryKeepsItsAlignment) {
+  Registered<std::uint32_t> in(1);
+  Registered<std::uint32_t> out(1);
+  RunText(KernelText("sequela_text",
+                     ".shared .align 4 .b8 small[12];\nmov.u32 %r0, smem;\n"
+                     "st.shared.b32 [small+8], %r0;\nst.global.b32 [%out], %r0;",
+                     ".extern .shared .align 1024 .b8 smem[];"),
+          in.data(), out.data(), 1, 1, 2048);
+  EXPECT_EQ(out[0], 1024U);
+}
+
+TEST(WgmmaSyntaxTest, RefusesWhatItDoesNotKnow) {
+  const auto refused = [](const std::string& instruction) {
+    return FaultIn(kReady + kFence + instruction + kCommit + kWait, kFromRegisters);
+  };
+  const std::string text = Instruction(kFromRegisters, 0);
+  EXPECT_THAT(refused(Replaced(text, "n64k", "n68k")), HasSubstr("an unknown shape"));
+  EXPECT_THAT(refused(Replaced(text, "n64k16", "n64k8")), HasSubstr("an unknown shape"));
+  EXPECT_THAT(refused(Replaced(text, ".f32.bf16.bf16", ".f32.tf32.tf32")),
+              HasSubstr("unknown types"));
+  EXPECT_THAT(refused(Replaced(text, ".f32.bf16.bf16", ".f16.f16.f16")),
+              HasSubstr("unknown types"));
+  EXPECT_THAT(refused(Replaced(text, "n64k", "n72k")), HasSubstr("number of registers"));
+  EXPECT_THAT(refused(Replaced(text, "%acc1,", "%acc0,")), HasSubstr("stands twice"));
+  EXPECT_THAT(refused(Replaced(text, "%a0_1", "%acc5")), HasSubstr("stands twice"));
+  EXPECT_THAT(refused(Replaced(text, "1, 1, 1, 1;", "1, 2, 1, 1;")), HasSubstr("1 or -1"));
+  EXPECT_THAT(refused(Replaced(text, "1, 1, 1, 1;", "1, 1, 1, 2;")), HasSubstr("0 or 1"));
+  EXPECT_THAT(refused(Replaced(text, "1, 1, 1, 1;", "1, 1, 1, 1, 0;")),
+              HasSubstr("number of operands"));
+  EXPECT_THAT(refused(Replaced(text, "1, 1, 1, 1;", "1, 1, 1;")), HasSubstr("operand is missing"));
+  EXPECT_THAT(refused(Replaced(text, "mma_async", "mma_async.sp")), HasSubstr(".sp"));
+  EXPECT_THAT(FaultIn("fence.proxy.alias;\n"), HasSubstr("only .proxy.async is known"));
 }
 
 }  // namespace

@@ -97,6 +97,8 @@ TEST(LintTest, LetsOrdinaryCodePass) {
              "atom.global.add.u32 %r1, [%rd1], 1; red.shared.or.b32 [%r2], %r1;\n"
              "mul.lo.s32 %r1, %r2, %r3; add.s64 %rd1, %rd2, %rd3; mul.wide.u32 %rd1, %r1, 4;\n"
              "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f0}, {%r1}, {%r2}, {%f0};\n"
+             "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %rd1,\n"
+             "%rd2, p, 1, 1, 0, 1; fence.proxy.async.shared::cta;\n"
              "setmaxnreg.inc.sync.aligned.u32 240; $L__BB0_1: /* wmma.mma tex.2d */"),
       IsEmpty());
 }

@@ -19,6 +19,7 @@ class Library {
     for (const auto& file : BuiltModules()) {
       Add(TextOf(file), file.filename().string());
     }
+    built_ = true;
   }
 
   void Add(std::string text, const std::string& name);
@@ -33,6 +34,7 @@ class Library {
   void ReadEntry(Lexer& lexer, Module& module);
   void PlaceVariable(Module& module, const Variable& variable);
 
+  bool built_ = false;  // all that the build made is there; what comes now may replace it
   std::vector<std::unique_ptr<Module>> modules_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
@@ -71,6 +73,8 @@ void Library::ReadEntry(Lexer& lexer, Module& module) {
   while (!lexer.Peek().Is("{")) lexer.Take();  // .maxntid and the like
   entry.line = lexer.Peek().line;
   entry.body = SkipBody(lexer, module.text);
+  SEQUELA_CHECK(built_ || !entries_.contains(name), "{}: another file has a kernel '{}' too",
+                module.name, name);
   entries_.insert_or_assign(name, std::move(entry));
 }
 

@@ -58,6 +58,10 @@ const std::vector<Mutation>& Mutations() {
       {"all waits deleted", "cp.async.wait_all", true, 20},
       {"a commit deleted", "cp.async.commit_group", true, 20},
       {"a matrix not transposed", ".trans", false, 2},
+      {"a proxy fence deleted", "fence.proxy.async", true, 20},
+      {"a fence of registers deleted", "wgmma.fence", true, 20},
+      {"a wait for products deleted", "wgmma.wait_group", true, 20},
+      {"a commit of products deleted", "wgmma.commit_group", true, 20},
   };
   return mutations;
 }

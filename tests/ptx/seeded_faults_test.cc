@@ -1,16 +1,15 @@
 // ctest: labels=ptx
 // Every kind of fault that we look to the interpreter for, seeded in a small kernel
-// (tests/ptx/faults/*.cu): the right kernel passes, its broken twin is caught.
+// (tests/ptx/faults*/*.cu): the right kernel passes, its broken twin is caught.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
-#include <sstream>
 
 #include "tests/ptx/instruction_testing.h"
+#include "tests/ptx/module.h"
 
 namespace sequela::ptx {
 namespace {
@@ -27,6 +26,9 @@ const std::string kAlignment = "align";
 const std::string kDivergence = "only threads";
 const std::string kDeadlock = "deadlock";
 const std::string kNotLanded = kUnwritten;  // cp.async, before the wait for it
+const std::string kUnseen = "without a fence.proxy.async";
+const std::string kUnfenced = "no wgmma.fence";
+const std::string kUnfinished = "unfinished product";
 const std::string kResult = "(result)";
 const std::string kBankConflicts = "(bank conflicts)";
 
@@ -81,6 +83,20 @@ Values SumOfStages(const Values& in) {
     for (std::size_t at = theirs; at < in.size(); at += 512) sum += in[at];
     return sum;
   });
+}
+
+Values SumOfProducts(const Values& in) {
+  constexpr std::size_t kEdge = 64;
+  Values sum(kEdge * kEdge);
+  for (std::size_t a = kEdge * kEdge; a < in.size(); a += kEdge * kEdge) {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      sum[i] *= 0.5F;
+      for (std::size_t k = 0; k < kEdge; ++k) {
+        sum[i] += in[a + i / kEdge * kEdge + k] * in[i % kEdge * kEdge + k];
+      }
+    }
+  }
+  return sum;
 }
 
 // The inputs are small integers, so that sums are exact in any order.
@@ -148,6 +164,7 @@ const std::vector<Exercise>& Exercises() {
            }},
       {.kernel = "product", .in = 16 * 16 + 16 * 8, .expected = ProductOfBoth, .threads = 32},
       {.kernel = "pipeline", .in = 3 * 512 + 36, .out = 512, .expected = SumOfStages},
+      {.kernel = "products", .in = 5 * 4096, .out = 4096, .expected = SumOfProducts},
   };
   return exercises;
 }
@@ -176,15 +193,25 @@ const std::vector<SeededFault> kSeededFaults = {
     {"pipeline", "dropped_barrier", kRace},
     {"pipeline", "dropped_second_barrier", kRace},
     {"pipeline", "read_beyond", kOutside},
+    {"products", "no_proxy_fence", kUnseen},
+    {"products", "early_proxy_fence", kUnseen},
+    {"products", "dropped_barrier", kRace},
+    {"products", "no_fence", kUnfenced},
+    {"products", "after_fence", kUnfenced},
+    {"products", "no_commit", kUnfinished},
+    {"products", "no_wait", kUnfinished},
+    {"products", "wait_for_too_few", kUnfinished},
+    {"products", "wrong_swizzle", kResult},
+    {"products", "overwritten", kUnfinished},
 };
 
 void LoadAllOnce() {
   static const bool loaded = [] {
-    for (const auto& entry : std::filesystem::directory_iterator(SEQUELA_FAULTS_FOLDER)) {
-      if (entry.path().extension() != ".ptx") continue;
-      std::ostringstream text;
-      text << std::ifstream(entry.path()).rdbuf();
-      LoadText(text.str(), entry.path().filename());
+    for (const char* folder : {SEQUELA_FAULTS_FOLDER, SEQUELA_HOPPER_FAULTS_FOLDER}) {
+      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() != ".ptx") continue;
+        LoadText(TextOf(entry.path()), entry.path().filename());
+      }
     }
     return true;
   }();

@@ -20,17 +20,17 @@ constexpr std::size_t kMostN = 256;
 constexpr std::size_t kK = 16;
 constexpr std::size_t kColumns = 8;  // that four registers of D cover
 
-using EightFloats = float __attribute__((vector_size(4 * kColumns)));
+using FourFloats = float __attribute__((vector_size(16)));
 // Operands by k, the result by row.
 struct Tiles {
   float a[kK][kM];
   union {
     float b[kK][kMostN];
-    EightFloats b_eights[kK][kMostN / kColumns];
+    FourFloats b_fours[kK][kMostN / 4];
   };
   union {
     float d[kM][kMostN];
-    EightFloats d_eights[kM][kMostN / kColumns];
+    FourFloats d_fours[kM][kMostN / 4];
   };
 };
 
@@ -78,21 +78,29 @@ void LoadRegisters(Warp& warp, const Product& product, Tiles& tiles) {
 
 // Calls f with a register of D, a lane and the element it holds there.
 template <typename F>
-void ForResult(const Product& product, Tiles& tiles, F&& f) {
+void ForResult(Warp& warp, const Product& product, Tiles& tiles, F&& f) {
   for (std::size_t i = 0; i < product.d.size(); ++i) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      f(product.d[i], lane,
-        tiles.d[lane / 4 + 8 * (i % 4 / 2)][i / 4 * kColumns + lane % 4 * 2 + i % 2]);
+    auto* values = warp.Lanes<float>(product.d[i]);
+    float* elements = tiles.d[i % 4 / 2 * 8] + i / 4 * kColumns + i % 2;
+    for (std::size_t row = 0; row < 8; ++row) {
+      for (std::size_t pair = 0; pair < 4; ++pair) {
+        f(values[4 * row + pair], elements[row * kMostN + 2 * pair]);
+      }
     }
   }
 }
 
 void Multiply(Tiles& tiles, std::size_t n) {
   for (std::size_t row = 0; row < kM; ++row) {
-    for (std::size_t eight = 0; eight < n / kColumns; ++eight) {
-      EightFloats sum = tiles.d_eights[row][eight];
-      for (std::size_t k = 0; k < kK; ++k) sum += tiles.a[k][row] * tiles.b_eights[k][eight];
-      tiles.d_eights[row][eight] = sum;
+    for (std::size_t four = 0; four < n / 4; four += 2) {
+      FourFloats left = tiles.d_fours[row][four];
+      FourFloats right = tiles.d_fours[row][four + 1];
+      for (std::size_t k = 0; k < kK; ++k) {
+        left += tiles.a[k][row] * tiles.b_fours[k][four];
+        right += tiles.a[k][row] * tiles.b_fours[k][four + 1];
+      }
+      tiles.d_fours[row][four] = left;
+      tiles.d_fours[row][four + 1] = right;
     }
   }
 }
@@ -108,13 +116,12 @@ void Compute(Warp& warp, const PendingProduct& pending) {
   }
   LoadShared(warp, product, MatrixDescriptor(pending.b), product.n_major_b, product.negate_b, 0,
              product.n, tiles.b[0], kMostN);
-  ForResult(product, tiles, [&](Slot slot, std::size_t lane, float& element) {
-    element = pending.adds ? static_cast<float>(warp.Lanes<float>(slot)[lane]) : 0.0F;
+  ForResult(warp, product, tiles, [adds = pending.adds](const auto& value, float& element) {
+    element = adds ? value : 0.0F;
   });
   Multiply(tiles, product.n);
-  ForResult(product, tiles, [&](Slot slot, std::size_t lane, float& element) {
-    warp.Lanes<float>(slot)[lane] = CanonicalNan(element);
-  });
+  ForResult(warp, product, tiles,
+            [](auto& value, float element) { value = CanonicalNan(element); });
   warp.block->launch.counts.matrix_products += static_cast<std::int64_t>(product.n / kColumns);
 }
 

@@ -1,5 +1,6 @@
-// Small kernels with faults of the kinds that kernels have, for seeded_faults_test.cc: each is a
-// template that is right with kNone and wrong in one place with any other fault.
+// Small kernels with faults of the kinds that kernels have, for seeded_faults_test.cc, here and in
+// faults_hopper: each is a template that is right with kNone and wrong in one place with any other
+// fault.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,11 @@ enum class Fault {
   kNoWait,
   kWaitForTooFew,
   kNoCommit,
+  kNoProxyFence,
+  kEarlyProxyFence,
+  kNoFence,
+  kAfterFence,
+  kOverwritten,
 };
 
 // fault_<name> runs `function` with the fault.
