@@ -79,7 +79,7 @@ Buffers TakeBuffers(WorkspaceCarver& carver, const Sizes& sizes) {
 // A row's 16-byte packs are moved about four at a time by each thread.
 std::int64_t LossThreads(std::int64_t packs) {
   constexpr std::int64_t kBatch = 4;
-  for (std::int64_t threads = 128; threads < kMaxLogitThreads; threads *= 2) {
+  for (std::int64_t threads = 32; threads < kMaxLogitThreads; threads *= 2) {
     if (packs <= kBatch * threads) return threads;
   }
   return kMaxLogitThreads;
