@@ -6,18 +6,21 @@
 namespace sequela::cuda {
 
 // `Found` has FromLane(int mask), its copy in the lane whose number differs in `mask`, and
-// Merge(const Found&). The order is fixed by the number of threads; every thread gets the result.
+// Merge(const Found&), which gives the same bits whichever of two is merged into the other. A tree
+// over the lanes of a warp, then one over the warps; every thread gets the result.
 // One call per kernel and type: the shared memory is not guarded for a second one.
-// REQUIRES: whole warps, at most kMaxThreads, all of which call.
+// REQUIRES: 1, 2, 4, ... whole warps, at most kMaxThreads, all of which call.
 template <int kMaxThreads, typename Found>
 __device__ inline Found MergeOverBlock(Found found) {
   __shared__ Found of_warp[kMaxThreads / kWarpThreads];
 #pragma unroll
   for (int mask = kWarpThreads / 2; mask > 0; mask /= 2) found.Merge(found.FromLane(mask));
-  if (threadIdx.x % kWarpThreads == 0) of_warp[threadIdx.x / kWarpThreads] = found;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
+  if (lane == 0) of_warp[threadIdx.x / kWarpThreads] = found;
   __syncthreads();
-  Found merged = of_warp[0];
-  for (int warp = 1; warp < blockDim.x / kWarpThreads; ++warp) merged.Merge(of_warp[warp]);
+  const int warps = static_cast<int>(blockDim.x) / kWarpThreads;
+  Found merged = of_warp[lane % warps];
+  for (int mask = warps / 2; mask > 0; mask /= 2) merged.Merge(merged.FromLane(mask));
   return merged;
 }
 

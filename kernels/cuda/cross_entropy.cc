@@ -48,12 +48,17 @@ struct Sizes {
   DType dtype;
   DType logits;  // their dtype
 
-  // By these sizes alone, so that chunks do not depend on the device.
+  std::int64_t row_bytes() const {
+    return StrideOf(vocabulary) * SizeOf(logits) + StrideOf(hidden) * SizeOf(dtype);
+  }
+  // By these sizes alone, so that chunks do not depend on the device. Evaluation, which has no dW,
+  // makes do with what training takes.
   std::int64_t max_rows() const {
-    const std::int64_t row =
-        StrideOf(vocabulary) * SizeOf(logits) + StrideOf(hidden) * SizeOf(dtype);
-    const std::int64_t rows = (kWorkspaceBytes - cuda::GemmWorkspaceBytesWithin(kProductBytes)) /
-                              std::max<std::int64_t>(row, 1);
+    const Sizes training{vocabulary, hidden, dtype, dtype};
+    const std::int64_t room = logits == dtype
+                                  ? kWorkspaceBytes - GemmWorkspaceBytesWithin(kProductBytes)
+                                  : training.max_rows() * training.row_bytes();
+    const std::int64_t rows = room / std::max<std::int64_t>(row_bytes(), 1);
     return rows < kTileRows ? kMinRows : std::min(rows / kTileRows * kTileRows, kMaxRows);
   }
   // Of each of as few chunks as `total` rows need, but for the last.
@@ -79,7 +84,7 @@ Buffers TakeBuffers(WorkspaceCarver& carver, const Sizes& sizes) {
 // A row's 16-byte packs are moved about four at a time by each thread.
 std::int64_t LossThreads(std::int64_t packs) {
   constexpr std::int64_t kBatch = 4;
-  for (std::int64_t threads = 128; threads < kMaxLogitThreads; threads *= 2) {
+  for (std::int64_t threads = 32; threads < kMaxLogitThreads; threads *= 2) {
     if (packs <= kBatch * threads) return threads;
   }
   return kMaxLogitThreads;

@@ -116,12 +116,14 @@ __device__ void LossRow(const LossParams<T>& p, void* shared) {
   const LogitRows<T>& logits = p.logits;
   T* const row = logits.data + blockIdx.x * logits.stride;
   const int token = logits.row_of[blockIdx.x];
-  const int target = logits.target[token];
-  const float of_target = LoadFloat(row + target);
-  const float weight = p.loss_weight == nullptr ? 1.0F : p.loss_weight[token];
   using Loss = LossOfRow<T>;
   Loss loss(row, logits.vocabulary, p.packs_kept, static_cast<typename Loss::LogitPack*>(shared));
-  const SumOfExps exps = MergeOverBlock<kMaxLogitThreads>(loss.Read());
+  const SumOfExps part = loss.Read();
+  // Only now: each of these waits for the one before, and the row need not.
+  const int target = logits.target[token];
+  const float weight = p.loss_weight == nullptr ? 1.0F : p.loss_weight[token];
+  const float of_target = LoadFloat(row + target);
+  const SumOfExps exps = MergeOverBlock<kMaxLogitThreads>(part);
   if (threadIdx.x == 0) p.nll[token] = exps.NegativeLogProbability(of_target);
   loss.Write({exps.max, weight / exps.sum});
   __syncthreads();  // the target's gradient goes over what was written for it

@@ -52,7 +52,7 @@ struct SumOfExps {
   }
   __device__ void Merge(const SumOfExps& other) {
     const float of_both = fmaxf(max, other.max);
-    sum = fmaf(sum, expf(max - of_both), other.sum * expf(other.max - of_both));
+    sum = sum * expf(max - of_both) + other.sum * expf(other.max - of_both);
     max = of_both;
   }
   __device__ SumOfExps FromLane(int mask) const {

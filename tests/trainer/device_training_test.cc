@@ -111,8 +111,8 @@ double HonestDifference(Device& device, Settings settings, const std::vector<dou
   return honest;
 }
 
-// Plain attention rounds where the CPU does: probabilities stay in fp32. The logits do not: training
-// on CUDA rounds them to bf16, and is held to what the CPU loses without.
+// Plain attention rounds where the CPU does: probabilities stay in fp32. The logits do not:
+// training on CUDA rounds them to bf16, and is held to what the CPU loses without.
 TEST(DeviceTrainingTest, Bf16LossesAreWithinTheRule) {
   const Settings settings = {.dtype = DType::kBFloat16, .head_dim = kPlainHead};
   const std::vector<double> exact = Losses(HostDevice(), {.head_dim = kPlainHead});
