@@ -40,7 +40,7 @@ void LaunchPieces(const Exec& exec, const EmbeddingBackwardArgs& args, const Ten
 
 void LaunchSplitTokens(const Exec& exec, const EmbeddingBackwardArgs& args,
                        const TensorView& partials) {
-  const std::int64_t tiles = CeilDiv(partials.columns, kPartialSumColumns);
+  const std::int64_t tiles = CeilDiv(partials.columns, kEmbeddingSplitColumns);
   Launch(exec, CUDA_KERNEL(sequela_embedding_split_tokens),
          {.blocks = std::ssize(args.plan->split_tokens()) * tiles, .threads = kPartialSumThreads},
          EmbeddingSplitParams{.tokens = reinterpret_cast<const EmbeddingSplitToken*>(

@@ -46,8 +46,9 @@ SEQUELA_ROW_KERNEL sequela_embedding_backward_bf16(EmbeddingBackwardParams<bf16>
 SEQUELA_KERNEL __launch_bounds__(kPartialSumThreads)
     sequela_embedding_split_tokens(EmbeddingSplitParams p) {
   const EmbeddingSplitToken split = p.tokens[blockIdx.x / p.tiles];
-  AddColumnSums(p.partials.Row(split.first_partial), split.num_partials, p.columns,
-                blockIdx.x % p.tiles, p.d_table.Row(split.token));
+  AddColumnSums<kEmbeddingSplitColumns>(p.partials.Row(split.first_partial), split.num_partials,
+                                        p.columns, blockIdx.x % p.tiles,
+                                        p.d_table.Row(split.token));
 }
 
 }  // namespace sequela::cuda

@@ -28,12 +28,15 @@ struct EmbeddingBackwardParams {
 SEQUELA_KERNEL sequela_embedding_backward_f32(EmbeddingBackwardParams<float> p);
 SEQUELA_KERNEL sequela_embedding_backward_bf16(EmbeddingBackwardParams<bf16> p);
 
+// Of a block of kPartialSumThreads: more than of other partial sums, for many tokens have few each.
+inline constexpr int kEmbeddingSplitColumns = 32;
+
 struct EmbeddingSplitParams {
   const EmbeddingSplitToken* tokens;
   Rows<const float> partials;  // without gaps
   Rows<float> d_table;
   std::uint32_t columns;
-  std::uint32_t tiles;  // of kPartialSumColumns columns
+  std::uint32_t tiles;  // of kEmbeddingSplitColumns columns
 };
 // Blocks: the tiles of the first token, then those of the next.
 SEQUELA_KERNEL sequela_embedding_split_tokens(EmbeddingSplitParams p);

@@ -138,6 +138,12 @@ __device__ inline Floats<N> Unpack(const Pack<bf16, N>& pack) {
   return floats;
 }
 
+template <int N>
+__device__ inline void AddTo(Floats<N>& sum, const Floats<N>& term) {
+#pragma unroll
+  for (int j = 0; j < N; ++j) sum.v[j] += term.v[j];
+}
+
 __device__ inline std::uint32_t Bf16Pair(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return __bfloat16_as_ushort(pair.x) | static_cast<std::uint32_t>(__bfloat16_as_ushort(pair.y))
