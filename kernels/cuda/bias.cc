@@ -23,13 +23,13 @@ template <typename T>
 void LaunchBackward(const Exec& exec, const BiasBackwardArgs& args, float* partials,
                     const KernelName& kernel) {
   constexpr int kPack = PackSize<T>();
+  const std::int64_t tiles = CeilDiv(args.d_x_TD.columns, kBiasBlockPacks * kPack);
   Launch(exec, kernel,
-         {.blocks = CeilDiv(args.d_x_TD.rows, kBiasPieceRows),
-          .blocks_y = CeilDiv(args.d_x_TD.columns, kBiasBlockPacks * kPack),
-          .threads = kBiasThreads},
+         {.blocks = CeilDiv(args.d_x_TD.rows, kBiasPieceRows) * tiles, .threads = kBiasThreads},
          BiasBackwardParams<T>{.d_x = RowsOf<T>(args.d_x_TD),
                                .rows = args.d_x_TD.rows,
                                .columns = narrow<std::uint32_t>(args.d_x_TD.columns),
+                               .tiles = narrow<std::uint32_t>(tiles),
                                .vectors = SuitsPacks(args.d_x_TD, kPack),
                                .partials = partials});
 }

@@ -20,16 +20,20 @@ inline constexpr int kBiasPieceRows = 128;
 inline constexpr int kBiasBlockPacks = 32;
 inline constexpr int kBiasSlices = 8;
 inline constexpr int kBiasThreads = kBiasBlockPacks * kBiasSlices;
+// 4 blocks of a multiprocessor with 8 loads a thread: 128 KB on their way.
+inline constexpr int kBiasBatch = 8;
+inline constexpr int kBiasBlocks = 4;
 
 template <typename T>
 struct BiasBackwardParams {
   Rows<const T> d_x;
   std::int64_t rows;
   std::uint32_t columns;
+  std::uint32_t tiles;  // of kBiasBlockPacks packs of columns
   bool vectors;
   float* partials;  // [ceil(rows / kBiasPieceRows), columns]
 };
-// Grid: pieces, then tiles of columns.
+// Blocks: the tiles of the first piece, then those of the next.
 SEQUELA_KERNEL sequela_bias_backward_f32(BiasBackwardParams<float> p);
 SEQUELA_KERNEL sequela_bias_backward_bf16(BiasBackwardParams<bf16> p);
 

@@ -6,12 +6,10 @@
 
 namespace sequela::cuda {
 
-// The share of one thread in one group. Its first packs are kept in registers; where the memory
-// does not suit packs none is, for the many small accesses want the registers.
-template <int N, bool kVectors>
+// The share of one thread in one group. Its first kKept packs are kept in registers; where the
+// memory does not suit packs none is, for the many small accesses want the registers.
+template <int N, bool kVectors, int kKept = kVectors ? kKeptPacks : 0>
 struct GroupShare {
-  static constexpr int kKept = kVectors ? kKeptPacks : 0;
-
   std::uint32_t size;   // of the group, 0 for a thread without one
   std::uint32_t first;  // element
   std::uint32_t step;   // elements from one of its packs to the next

@@ -76,10 +76,19 @@ __device__ inline void StoreWords(const std::uint32_t (&words)[kWords], void* to
   }
 }
 
+// Keeps the compiler from moving the load of a pack down to its first use, behind the arithmetic on
+// another: loads that are written side by side wait side by side.
+template <typename T, int N>
+__device__ inline void IssueHere(Pack<T, N>& pack) {
+#pragma unroll
+  for (std::uint32_t& word : pack.words) asm volatile("" : "+r"(word));
+}
+
 template <int N, typename T>
 __device__ inline Pack<T, N> Load(const T* from, WholePack) {
   Pack<T, N> pack;
   LoadWords(from, pack.words);
+  IssueHere(pack);
   return pack;
 }
 // The other elements are 0.
@@ -111,6 +120,18 @@ __device__ inline void Store(const Pack<T, N>& pack, T* to, FirstElements part) 
   }
 }
 
+// As Store, and the first that the cache gives up.
+template <int N, typename T>
+__device__ inline void StoreOnce(const Pack<T, N>& pack, T* to, WholePack) {
+  static_assert(Pack<T, N>::kWords == 4);
+  __stcs(reinterpret_cast<uint4*>(to),
+         make_uint4(pack.words[0], pack.words[1], pack.words[2], pack.words[3]));
+}
+template <int N, typename T>
+__device__ inline void StoreOnce(const Pack<T, N>& pack, T* to, FirstElements part) {
+  Store(pack, to, part);
+}
+
 template <int N>
 __device__ inline Floats<N> Unpack(const Pack<float, N>& pack) {
   Floats<N> floats;
@@ -129,7 +150,20 @@ __device__ inline Floats<N> Unpack(const Pack<bf16, N>& pack) {
   return floats;
 }
 
-// PackAs<T>: rounded to T.
+template <int N>
+__device__ inline void AddTo(Floats<N>& sum, const Floats<N>& term) {
+#pragma unroll
+  for (int j = 0; j < N; ++j) sum.v[j] += term.v[j];
+}
+
+__device__ inline std::uint32_t Bf16Pair(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return __bfloat16_as_ushort(pair.x) | static_cast<std::uint32_t>(__bfloat16_as_ushort(pair.y))
+                                            << 16;
+}
+
+// PackAs<T>: rounded to T. NaNs, whose bits the instruction would not keep, have a path of their
+// own, so that the others pay for one test of two elements instead of five instructions for each.
 template <typename T, int N>
 __device__ inline Pack<T, N> PackAs(const Floats<N>& floats) {
   Pack<T, N> pack;
@@ -137,10 +171,19 @@ __device__ inline Pack<T, N> PackAs(const Floats<N>& floats) {
 #pragma unroll
     for (int i = 0; i < N; ++i) pack.words[i] = __float_as_uint(floats.v[i]);
   } else {
+    bool any_nan = false;
 #pragma unroll
     for (int i = 0; i < N; i += 2) {
-      pack.words[i / 2] =
-          Bf16Bits(floats.v[i]) | static_cast<std::uint32_t>(Bf16Bits(floats.v[i + 1])) << 16;
+      pack.words[i / 2] = Bf16Pair(floats.v[i], floats.v[i + 1]);
+      any_nan |= floats.v[i] != floats.v[i] || floats.v[i + 1] != floats.v[i + 1];
+    }
+    // A vote, because the compiler makes selections of a branch that a lane may take for itself.
+    if (__any_sync(__activemask(), any_nan)) {
+#pragma unroll
+      for (int i = 0; i < N; i += 2) {
+        pack.words[i / 2] =
+            Bf16Bits(floats.v[i]) | static_cast<std::uint32_t>(Bf16Bits(floats.v[i + 1])) << 16;
+      }
     }
   }
   return pack;

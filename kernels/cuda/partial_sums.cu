@@ -4,7 +4,7 @@ namespace sequela::cuda {
 
 SEQUELA_KERNEL __launch_bounds__(kPartialSumThreads)
     sequela_add_partial_sums(AddPartialSumsParams p) {
-  AddColumnSums(p.partials, p.count, p.columns, blockIdx.x, p.to);
+  AddColumnSums<kPartialSumColumns>(p.partials, p.count, p.columns, blockIdx.x, p.to);
 }
 
 }  // namespace sequela::cuda

@@ -6,7 +6,9 @@
 namespace sequela::cuda {
 
 inline constexpr int kPartialSumThreads = 512;
-inline constexpr int kPartialSumColumns = 32;  // of a block
+// Columns of a block: a sector of memory. Few, so that there are many blocks, and threads enough
+// for 64 slices of the partial sums.
+inline constexpr int kPartialSumColumns = 8;
 
 struct AddPartialSumsParams {
   const float* partials;  // [count, columns]

@@ -18,7 +18,8 @@ __device__ inline Real LaneSum(Real value, std::uint32_t log2_threads) {
 }
 
 // The sum over a group of 2^log2_threads neighbouring threads, in each of them; groups of several
-// warps too. Called by all threads of a block. `warp_sums`: shared memory, a float a warp.
+// warps too. Called by all threads of a block. `warp_sums`: shared memory, a float a warp; other
+// memory than in the call before, so that no thread has to wait until all have read.
 __device__ inline float GroupSum(float value, std::uint32_t log2_threads, float* warp_sums) {
   const bool in_warp = log2_threads <= kLog2WarpThreads;
   value = LaneSum(value, in_warp ? log2_threads : kLog2WarpThreads);
@@ -30,7 +31,6 @@ __device__ inline float GroupSum(float value, std::uint32_t log2_threads, float*
   const std::uint32_t first = warp & ~(warps - 1);
   float sum = 0.0F;
   for (std::uint32_t w = 0; w < warps; ++w) sum += warp_sums[first + w];
-  __syncthreads();  // before the next call writes
   return sum;
 }
 

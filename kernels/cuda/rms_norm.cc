@@ -10,7 +10,9 @@
 namespace sequela::cuda {
 namespace {
 
-constexpr std::int64_t kNormThreads = 256;  // of a block, or as many as a group has
+// Of a block, or as many as a group has.
+constexpr std::int64_t kForwardThreads = 256;
+constexpr std::int64_t kBackwardThreads = 128;
 
 NormWork WorkOnGroups(const ConstTensorView& x, std::int64_t size, std::int64_t pack_size,
                       bool vectors) {
@@ -27,8 +29,8 @@ NormWork WorkOnGroups(const ConstTensorView& x, std::int64_t size, std::int64_t 
           .vectors = vectors && size % pack_size == 0};
 }
 
-std::int64_t BlockThreads(const NormWork& work) {
-  return std::max(kNormThreads, std::int64_t{1} << work.log2_threads);
+std::int64_t BlockThreads(const NormWork& work, std::int64_t threads) {
+  return std::max(threads, std::int64_t{1} << work.log2_threads);
 }
 
 template <typename X, typename Residual, typename Y>
@@ -39,7 +41,7 @@ void LaunchForward(const Exec& exec, const RmsNormForwardArgs& args, const Kerne
                    SuitsPacks(args.x, kPack) && SuitsPacks(args.residual_in, kPack) &&
                        SuitsPacks(args.residual_out, kPack) && SuitsPacks(args.y, kPack) &&
                        SuitsPacks(args.gain.data()));
-  const std::int64_t threads = BlockThreads(work);
+  const std::int64_t threads = BlockThreads(work, kForwardThreads);
   Launch(
       exec, kernel,
       {.blocks = CeilDiv(work.rows * work.groups, threads >> work.log2_threads),
@@ -64,7 +66,7 @@ void LaunchBackward(const Exec& exec, const RmsNormBackwardArgs& args, float* pa
                        SuitsPacks(args.d_residual, kPack) && SuitsPacks(args.d_input, kPack) &&
                        SuitsPacks(args.gain.data()));
   narrow<std::int32_t>(work.groups * kPartialRows);
-  const std::int64_t threads = BlockThreads(work);
+  const std::int64_t threads = BlockThreads(work, kBackwardThreads);
   const std::int64_t at_once = threads >> work.log2_threads;
   Launch(exec, kernel,
          {.blocks = CeilDiv(work.rows, kPartialRows),

@@ -1,17 +1,21 @@
 // With n = input * rstd and a = gain * d_y: d_input = rstd (a - n mean(a n)), d_gain = d_y n.
 // A block takes a piece of rows, several groups at once, and keeps d_gain's sums in registers until
 // the piece ends; then those of the groups side by side are added in order.
+// Bound by memory: all that a group wants is loaded before the first use, 192 bytes a thread, and
+// blocks are small, so that four of a multiprocessor (128 registers a thread) are at different
+// places of a group's two looks.
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace sequela::cuda {
 
-// One group, by the threads that share it.
-template <bool kVectors, typename DY, typename In>
+// One group, by the threads that share it. kKeep: all of their packs in registers; else none.
+template <bool kVectors, bool kKeep, typename DY, typename In>
 struct GroupBackward {
   static constexpr int N = PackSize<DY, In>();
+  using Share = GroupShare<N, kVectors, kKeep ? kKeptPacks : 0>;
 
-  GroupShare<N, kVectors> share;
+  Share share;
   const DY* d_y;
   const In* input;
   const In* d_residual;  // or null
@@ -30,56 +34,72 @@ struct GroupBackward {
         gain(p.gain),
         rstd(inside ? p.rstd[row * p.work.groups + group] : 0.0F) {}
 
-  // Adds a pack's part of the sum of a n.
+  // Adds a pack's part of the sum of a input.
   template <typename Part>
   __device__ float AddDot(float sum, const Floats<N>& dy, const Floats<N>& in, std::uint32_t i,
                           Part part) const {
     const Floats<N> gains = LoadFloats<N>(gain + i, part);
 #pragma unroll
-    for (int j = 0; j < N; ++j) sum = fmaf(dy.v[j] * gains.v[j], in.v[j] * rstd, sum);
+    for (int j = 0; j < N; ++j) sum = fmaf(dy.v[j] * gains.v[j], in.v[j], sum);
     return sum;
   }
-  // Stores a pack of d_input and adds the pack's part of d_gain to `sums`.
+  // Stores a pack of d_input and adds the pack's part of d_gain to `sums`. slope: rstd^2 mean(a n).
   template <typename Part>
-  __device__ void Finish(const Floats<N>& dy, const Floats<N>& in, float mean, std::uint32_t i,
-                         Part part, Floats<N>& sums) const {
-    const Floats<N> gains = LoadFloats<N>(gain + i, part);
-    Floats<N> gradient = {};
-    if (d_residual != nullptr) gradient = LoadFloats<N>(d_residual + i, part);
+  __device__ void Finish(const Floats<N>& dy, const Floats<N>& in, const Floats<N>& residual,
+                         float slope, std::uint32_t i, Part part, Floats<N>& sums) const {
+    Floats<N> gradient = LoadFloats<N>(gain + i, part);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const float normed = in.v[j] * rstd;
-      gradient.v[j] += rstd * fmaf(-normed, mean, dy.v[j] * gains.v[j]);
-      sums.v[j] = fmaf(dy.v[j], normed, sums.v[j]);
+      const float scaled = dy.v[j] * rstd;
+      gradient.v[j] = residual.v[j] + fmaf(scaled, gradient.v[j], -(in.v[j] * slope));
+      sums.v[j] = fmaf(scaled, in.v[j], sums.v[j]);
     }
     StoreFloats(gradient, d_input + i, part);
   }
 
-  // The whole group. Its part of d_gain is added to `sums` of the kept packs, and to `more_sums`
-  // in memory for the others.
-  __device__ void Run(const NormWork& work, float* warp_sums, Floats<N> (&sums)[kKeptPacks],
-                      float* more_sums) const {
-    Pack<DY, N> kept_dy[kKeptPacks];
-    Pack<In, N> kept_in[kKeptPacks];
+  __device__ float MeanSlope(float dot, const NormWork& work, float* warp_sums) const {
+    const float mean =
+        rstd * GroupSum(dot, work.log2_threads, warp_sums) / static_cast<float>(work.size);
+    return rstd * rstd * mean;
+  }
+
+  // The whole group, its packs kept. Its part of d_gain is added to `sums`.
+  __device__ void RunKept(const NormWork& work, float* warp_sums,
+                          Floats<N> (&sums)[kKeptPacks]) const {
+    Pack<DY, N> dy[kKeptPacks];
+    Pack<In, N> in[kKeptPacks];
+    Pack<In, N> residual[kKeptPacks] = {};
+    share.ForKept([&](int k, std::uint32_t i, auto part) {
+      dy[k] = Load<N>(d_y + i, part);
+      in[k] = Load<N>(input + i, part);
+    });
+    if (d_residual != nullptr) {
+      share.ForKept(
+          [&](int k, std::uint32_t i, auto part) { residual[k] = Load<N>(d_residual + i, part); });
+    }
     float dot = 0.0F;
     share.ForKept([&](int k, std::uint32_t i, auto part) {
-      kept_dy[k] = Load<N>(d_y + i, part);
-      kept_in[k] = Load<N>(input + i, part);
+      dot = AddDot(dot, Unpack(dy[k]), Unpack(in[k]), i, part);
     });
+    const float slope = MeanSlope(dot, work, warp_sums);
     share.ForKept([&](int k, std::uint32_t i, auto part) {
-      dot = AddDot(dot, Unpack(kept_dy[k]), Unpack(kept_in[k]), i, part);
+      Finish(Unpack(dy[k]), Unpack(in[k]), Unpack(residual[k]), slope, i, part, sums[k]);
     });
+  }
+  // The same reading all twice and adding to `sums` in memory.
+  __device__ void RunTwice(const NormWork& work, float* warp_sums, float* sums) const {
+    float dot = 0.0F;
     share.ForBeyond([&](std::uint32_t i, auto part) {
       dot = AddDot(dot, LoadFloats<N>(d_y + i, part), LoadFloats<N>(input + i, part), i, part);
     });
-    const float mean = GroupSum(dot, work.log2_threads, warp_sums) / static_cast<float>(work.size);
-    share.ForKept([&](int k, std::uint32_t i, auto part) {
-      Finish(Unpack(kept_dy[k]), Unpack(kept_in[k]), mean, i, part, sums[k]);
-    });
+    const float slope = MeanSlope(dot, work, warp_sums);
     share.ForBeyond([&](std::uint32_t i, auto part) {
-      Floats<N> sum = LoadFloats<N>(more_sums + i, part);
-      Finish(LoadFloats<N>(d_y + i, part), LoadFloats<N>(input + i, part), mean, i, part, sum);
-      StoreFloats(sum, more_sums + i, part);
+      Floats<N> residual = {};
+      if (d_residual != nullptr) residual = LoadFloats<N>(d_residual + i, part);
+      Floats<N> sum = LoadFloats<N>(sums + i, part);
+      Finish(LoadFloats<N>(d_y + i, part), LoadFloats<N>(input + i, part), residual, slope, i, part,
+             sum);
+      StoreFloats(sum, sums + i, part);
     });
   }
 };
@@ -96,10 +116,11 @@ __device__ inline void AddSlots(const float* slot_sums, std::uint32_t slots, std
   }
 }
 
-template <bool kVectors, typename DY, typename In>
+template <bool kVectors, bool kKeep, typename DY, typename In>
 __device__ inline void BackwardPiece(const RmsNormBackwardParams<DY, In>& p) {
-  constexpr int N = PackSize<DY, In>();
-  __shared__ float warp_sums[kMaxNormThreads / kWarpThreads];
+  using Group = GroupBackward<kVectors, kKeep, DY, In>;
+  constexpr int N = Group::N;
+  __shared__ float warp_sums[2][kMaxNormThreads / kWarpThreads];  // taken in turn
   const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * p.piece_rows;
   const std::int64_t rows_left = p.work.rows - first_row;
   const auto rows = rows_left < p.piece_rows ? static_cast<std::uint32_t>(rows_left) : p.piece_rows;
@@ -110,16 +131,20 @@ __device__ inline void BackwardPiece(const RmsNormBackwardParams<DY, In>& p) {
   // Where this slot's sums end up, and those that no register keeps lie all along.
   extern __shared__ float slot_sums[];  // [slots, size] where there are several
   float* my_sums = slots == 1 ? partials : slot_sums + slot * p.work.size;
-  const GroupShare<N, kVectors> share(p.work, true);
+  const typename Group::Share share(p.work, true);
   share.ForBeyond([&](std::uint32_t i, auto part) { StoreFloats(Floats<N>{}, my_sums + i, part); });
 
   Floats<N> sums[kKeptPacks] = {};
-  for (std::uint32_t first = 0; first < groups; first += slots) {
+  bool odd = false;
+  for (std::uint32_t first = 0; first < groups; first += slots, odd = !odd) {
     const std::uint32_t group = first + slot;
     const std::uint32_t row = group / p.work.groups;
-    const GroupBackward<kVectors, DY, In> backward(p, first_row + row, group - row * p.work.groups,
-                                                   group < groups);
-    backward.Run(p.work, warp_sums, sums, my_sums);
+    const Group backward(p, first_row + row, group - row * p.work.groups, group < groups);
+    if constexpr (kKeep) {
+      backward.RunKept(p.work, warp_sums[odd], sums);
+    } else {
+      backward.RunTwice(p.work, warp_sums[odd], my_sums);
+    }
   }
   share.ForKept(
       [&](int k, std::uint32_t i, auto part) { StoreFloats(sums[k], my_sums + i, part); });
@@ -128,7 +153,14 @@ __device__ inline void BackwardPiece(const RmsNormBackwardParams<DY, In>& p) {
 
 template <typename DY, typename In>
 __device__ inline void Backward(const RmsNormBackwardParams<DY, In>& p) {
-  p.work.vectors ? BackwardPiece<true>(p) : BackwardPiece<false>(p);
+  const std::uint32_t kept_elements = (PackSize<DY, In>() * kKeptPacks) << p.work.log2_threads;
+  if (!p.work.vectors) {
+    BackwardPiece<false, false>(p);
+  } else if (p.work.size > kept_elements) {
+    BackwardPiece<true, false>(p);
+  } else {
+    BackwardPiece<true, true>(p);
+  }
 }
 
 #define NORM_KERNEL(name, DY, In)                                                           \

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kFlatColumns = 2048;
 constexpr std::int64_t kWidestAccess = 16;  // bytes
+constexpr std::int64_t kWarpThreads = 32;
 
 bool IsAligned(const void* data, std::int64_t bytes) {
   return reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(bytes) == 0;
@@ -31,11 +32,15 @@ std::uint32_t CeilLog2(std::int64_t count) {
   return static_cast<std::uint32_t>(std::bit_width(static_cast<std::uint64_t>(count) - 1));
 }
 
-RowWork WorkOnRows(std::int64_t rows, std::int64_t columns, std::int64_t pack_size, bool vectors) {
+RowWork WorkOnRows(std::int64_t rows, std::int64_t columns, std::int64_t pack_size, bool vectors,
+                   std::int64_t batch) {
   if (columns == 0) return {};
   // Not more threads than packs: at a power of two none is idle, and elsewhere fewer than half.
-  const auto packs = static_cast<std::uint64_t>(CeilDiv(columns, pack_size));
-  const auto threads = std::min<std::uint64_t>(kRowThreads, std::bit_floor(packs));
+  // A warp's access is kept whole before a thread gets a second pack.
+  const std::int64_t packs = CeilDiv(columns, pack_size);
+  const std::int64_t wanted = std::max(std::min(packs, kWarpThreads), packs / batch);
+  const auto threads =
+      std::min<std::uint64_t>(kRowThreads, std::bit_floor(static_cast<std::uint64_t>(wanted)));
   return {.rows = rows,
           .elements = rows * columns,
           .columns = static_cast<std::uint32_t>(narrow<std::int32_t>(columns)),

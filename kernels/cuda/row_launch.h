@@ -13,8 +13,9 @@ namespace sequela::cuda {
 bool SuitsPacks(const ConstTensorView& matrix, std::int64_t pack_size);
 bool SuitsPacks(const float* data);
 
-// Rows that stay rows.
-RowWork WorkOnRows(std::int64_t rows, std::int64_t columns, std::int64_t pack_size, bool vectors);
+// Rows that stay rows. Long ones have `batch` packs a thread, as many as the kernel loads at once.
+RowWork WorkOnRows(std::int64_t rows, std::int64_t columns, std::int64_t pack_size, bool vectors,
+                   std::int64_t batch = 1);
 
 // Matrices of one shape, element by element: where all lie without gaps they are one long row that
 // is cut into pieces of a good size, so that neither narrow nor odd rows are slow.

@@ -13,9 +13,9 @@ bool HalvesSuitPacks(const ConstTensorView& gate_up, std::int64_t pack_size) {
 template <typename T>
 void LaunchForward(const Exec& exec, const SwigluForwardArgs& args, const KernelName& kernel) {
   constexpr int kPack = PackSize<T>();
-  const RowWork work =
-      WorkOnRows(args.out_TF.rows, args.out_TF.columns, kPack,
-                 HalvesSuitPacks(args.gate_up_T2F, kPack) && SuitsPacks(args.out_TF, kPack));
+  const RowWork work = WorkOnRows(
+      args.out_TF.rows, args.out_TF.columns, kPack,
+      HalvesSuitPacks(args.gate_up_T2F, kPack) && SuitsPacks(args.out_TF, kPack), kSwigluBatch);
   Launch(exec, kernel, ShapeOf(work),
          SwigluForwardParams<T>{work, RowsOf<T>(args.gate_up_T2F), RowsOf<T>(args.out_TF)});
 }

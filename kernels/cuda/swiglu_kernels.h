@@ -5,6 +5,9 @@
 
 namespace sequela::cuda {
 
+inline constexpr int kSwigluBatch =
+    2;  // packs of each operand that a thread of forward loads at once
+
 template <typename T>
 struct SwigluForwardParams {
   RowWork work;  // of out

@@ -130,5 +130,19 @@ TEST(CastTest, AgreesWithToBf16OnEveryUpperHalf) {
   }
 }
 
+TEST(CastTest, KeepsANanWhereverItStands) {
+  constexpr std::size_t kElements = 40;
+  for (std::size_t place = 0; place < kElements; ++place) {
+    SharedVector<float> from(kElements, 1.25F);
+    from[place] = std::bit_cast<float>(0xffa51234U);
+    SharedVector<bf16> to(kElements);
+    Cast(TestExec(), {.from = ConstTensorView(from.data(), 1, kElements),
+                      .to = TensorView(to.data(), 1, kElements)});
+    Synchronize();
+    for (std::size_t i = 0; i < kElements; ++i)
+      ASSERT_EQ(to[i].bits, ToBf16(from[i]).bits) << place;
+  }
+}
+
 }  // namespace
 }  // namespace sequela
