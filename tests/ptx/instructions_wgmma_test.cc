@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/ptx/format16.h"
 #include "tests/ptx/instruction_testing.h"
 
 namespace sequela::ptx {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Matrix = std::vector<std::vector<float>>;  // by row (M or N) and k
@@ -17,7 +19,9 @@ using Image = std::vector<std::uint8_t>;         // of shared memory
 constexpr std::size_t kThreads = 128;
 constexpr std::size_t kM = 64;
 
-std::uint16_t Bf16(float value) {
+// An element as f16 or bf16. The tests' values fit.
+std::uint16_t Element(float value, bool half) {
+  if (half) return static_cast<std::uint16_t>(F16().Nearest(value));
   return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
 }
 
@@ -90,10 +94,10 @@ struct Layout {
     }
     return start >> 4 | Leading() >> 4 << 16 | std::uint64_t{Stride() >> 4} << 32 | mode.code << 62;
   }
-  void Write(const Matrix& matrix, Image& image) const {
+  void Write(const Matrix& matrix, bool half, Image& image) const {
     for (std::size_t row = 0; row < rows; ++row) {
       for (std::size_t k = 0; k < Depth(); ++k) {
-        const std::uint16_t bits = Bf16(matrix[row][k]);
+        const std::uint16_t bits = Element(matrix[row][k], half);
         const std::size_t at = Place(row, k);
         if (image.size() < at + 2) image.resize((at + 1024) / 1024 * 1024);
         std::memcpy(image.data() + at, &bits, 2);
@@ -109,6 +113,7 @@ struct Case {
   std::string scale_d = "1";
   int scale_a = 1;
   int scale_b = 1;
+  bool half = false;
 };
 
 // The manual's figures for .m64nNk16: the row and column of a thread's i-th element.
@@ -138,8 +143,8 @@ std::string Instruction(const Case& c, std::size_t k) {
   std::string text =
       fmt::format("mov.b64 %d0, {};\nmov.b64 %d1, {};\n", c.a.Descriptor(k), c.b.Descriptor(k));
   text += fmt::format(
-      "wgmma.mma_async.sync.aligned.m64n{}k16.f32.bf16.bf16 {{{}}}, {}, %d1, {}, ", c.b.rows,
-      List("%acc", c.b.rows / 2),
+      "wgmma.mma_async.sync.aligned.m64n{}k16.f32.{} {{{}}}, {}, %d1, {}, ", c.b.rows,
+      c.half ? "f16.f16" : "bf16.bf16", List("%acc", c.b.rows / 2),
       c.a_in_registers ? fmt::format("{{{}}}", List(fmt::format("%a{}_", k / 16), 4)) : "%d0",
       c.scale_d);
   text += fmt::format("{}, {}, ", c.scale_a, c.scale_b);
@@ -211,8 +216,8 @@ std::vector<float> RunCase(const Case& c, const std::string& middle,
                            std::uint32_t threads = kThreads) {
   const Data data = DataOf(c);
   Image image;
-  if (!c.a_in_registers) c.a.Write(data.a, image);
-  c.b.Write(data.b, image);
+  if (!c.a_in_registers) c.a.Write(data.a, c.half, image);
+  c.b.Write(data.b, c.half, image);
   image.resize((image.size() + 2047) / 2048 * 2048);
   std::vector<std::uint32_t> words(image.size() / 4);
   std::memcpy(words.data(), image.data(), image.size());
@@ -220,7 +225,7 @@ std::vector<float> RunCase(const Case& c, const std::string& middle,
     for (std::size_t i = 0; i < 8; i += 2) {
       const auto at = [&](std::size_t j) {
         const Spot spot = OfA(thread, j);
-        return std::uint32_t{Bf16(data.a[spot.row % kM][spot.column])};
+        return std::uint32_t{Element(data.a[spot.row % kM][spot.column], c.half)};
       };
       words.push_back(at(i) | at(i + 1) << 16);
     }
@@ -304,6 +309,11 @@ TEST_P(WgmmaTest, HasEveryWidth) {
   }
 }
 
+TEST_P(WgmmaTest, TakesHalves) {
+  EXPECT_EQ(Difference({.b = {k128, true, 64, 16384}, .half = true}), "");
+  EXPECT_EQ(Difference({.b = {k128, false, 64}, .a_in_registers = true, .half = true}), "");
+}
+
 TEST_P(WgmmaTest, NegatesAndStartsAfresh) {
   Case c{.b = {k128, true, 128, 32768}};
   for (const int a : {1, -1}) {
@@ -380,11 +390,12 @@ TEST_P(WgmmaFaultTest, AWriteWithoutAProxyFence) {
 TEST_P(WgmmaFaultTest, AProxyFenceThatNothingOrders) {
   const std::string fence = If("lt.u32 %p0, %thread, 128", kProxyFence);
   const std::string product = If("ge.u32 %p0, %thread, 128", kFence + Usual() + kCommit + kWait);
+  const std::string unordered = kBarrier + fence + product;
+  const std::string ordered = kBarrier + fence + kBarrier + product;
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SetOptions({.async = GetParam(), .seed = seed});
-    EXPECT_THAT(FaultIn(kBarrier + fence + product, kUsual, 256),
-                HasSubstr("without a fence.proxy.async"));
-    EXPECT_THAT(FaultIn(kBarrier + fence + kBarrier + product, kUsual, 256), IsEmpty());
+    EXPECT_THAT(FaultIn(unordered, kUsual, 256), HasSubstr("without a fence.proxy.async"));
+    EXPECT_THAT(FaultIn(ordered, kUsual, 256), IsEmpty());
   }
 }
 
@@ -552,16 +563,21 @@ TEST_P(WgmmaFaultTest, DescriptorsOfNothing) {
 TEST_P(WgmmaFaultTest, WritesToWhatAProductReads) {
   const std::string write = If(kWarp3, kOverwrite);
   const std::string issued = kReady + kFence + Usual() + kCommit;
-  const auto caught = ::testing::ContainsRegex("race|an unfinished product reads");
+  const std::string right = issued + kWait + kBarrier + write;
+  const std::vector<std::string> wrong = {
+      issued + write + kWait,
+      issued + kWait + write,
+      issued + kBarrier + write + kWait,
+      issued + kBarrier + kWait + write,
+      issued + kBarrier + write + kBarrier + kWait,
+      kReady + write + kProxyFence + kFence + Usual() + kCommit + kWait,
+  };
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SetOptions({.async = GetParam(), .seed = seed});
-    EXPECT_THAT(FaultIn(issued + write + kWait), caught);
-    EXPECT_THAT(FaultIn(issued + kWait + write), caught);
-    EXPECT_THAT(FaultIn(issued + kBarrier + write + kWait), caught);
-    EXPECT_THAT(FaultIn(issued + kBarrier + kWait + write), caught);
-    EXPECT_THAT(FaultIn(issued + kBarrier + write + kBarrier + kWait), caught);
-    EXPECT_THAT(FaultIn(kReady + write + kProxyFence + kFence + Usual() + kCommit + kWait), caught);
-    EXPECT_THAT(FaultIn(issued + kWait + kBarrier + write), IsEmpty());
+    EXPECT_THAT(FaultIn(right), IsEmpty());
+    for (const std::string& middle : wrong) {
+      EXPECT_THAT(FaultIn(middle), ContainsRegex("race|an unfinished product reads")) << middle;
+    }
   }
 }
 
@@ -570,7 +586,7 @@ TEST_P(WgmmaFaultTest, ACopyIntoWhatAProductReads) {
       If("eq.u32 %p0, %thread, 5",
          "and.b64 %row, %in, -16;\ncp.async.cg.shared.global [smem+576], [%row], 16;\n");
   const std::string issued = kReady + kFence + Usual() + kCommit;
-  const auto caught = ::testing::ContainsRegex("race|an unfinished product reads");
+  const auto caught = ContainsRegex("race|an unfinished product reads");
   EXPECT_THAT(FaultIn(issued + copy + kWait), caught);
   EXPECT_THAT(FaultIn(issued + kWait + kBarrier + copy), IsEmpty());
 }

@@ -32,6 +32,7 @@ const std::map<std::string, std::int64_t> kLocalBytes = {
 
 std::vector<std::string> InWords(const std::vector<Finding>& findings) {
   std::vector<std::string> words;
+  words.reserve(findings.size());
   for (const Finding& f : findings) {
     words.push_back(f.rule + ": " + f.kernel + ":" + std::to_string(f.line) + ": " + f.statement);
   }

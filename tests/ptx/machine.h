@@ -109,7 +109,11 @@ struct Block {
 template <typename F>
 inline void ForLanes(std::uint32_t mask, F&& f) {
   if (mask == kFullMask) {
+#ifdef __clang__
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
+#endif
     for (std::uint32_t lane = 0; lane < kLanes; ++lane) f(lane);
     return;
   }

@@ -85,12 +85,13 @@ void Library::PlaceVariable(Module& module, const Variable& variable) {
   }
   SEQUELA_CHECK(variable.bytes > 0, "{}: variable {} without extent", module.name, variable.name);
   std::vector<std::byte>& storage = module.storage.emplace_back(variable.bytes + 256);
-  auto address = reinterpret_cast<std::uintptr_t>(storage.data());
-  address = (address + 255) / 256 * 256;
-  std::memcpy(reinterpret_cast<void*>(address), variable.initial.data(), variable.initial.size());
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(storage.data()) % 256;
+  std::byte* memory = storage.data() + (past == 0 ? 0 : 256 - past);
+  std::memcpy(memory, variable.initial.data(), variable.initial.size());
   const Space space = variable.space == ".const" ? Space::kConst : Space::kGlobal;
-  Memory().Add(reinterpret_cast<void*>(address), variable.bytes, true, space == Space::kConst);
-  module.symbols[variable.name] = {.space = space, .address = address, .bytes = variable.bytes};
+  Memory().Add(memory, variable.bytes, true, space == Space::kConst);
+  module.symbols[variable.name] = {
+      .space = space, .address = reinterpret_cast<std::uintptr_t>(memory), .bytes = variable.bytes};
 }
 
 void Library::Add(std::string text, const std::string& name) {
@@ -101,7 +102,8 @@ void Library::Add(std::string text, const std::string& name) {
   Lexer lexer(module.text, 1);
   while (lexer.Peek().kind != Token::Kind::kEnd) {
     const Token token = lexer.Take();
-    if (token.Is(".version") || token.Is(".target") || token.Is(".address_size")) {
+    if (token.Is(".version") || token.Is(".target") || token.Is(".address_size") ||
+        token.Is(".file") || token.Is(".pragma")) {  // to the end of the line
       while (lexer.Peek().line == token.line && lexer.Peek().kind != Token::Kind::kEnd) {
         lexer.Take();
       }
@@ -116,10 +118,6 @@ void Library::Add(std::string text, const std::string& name) {
     } else if (token.Is(".visible") || token.Is(".extern") || token.Is(".weak") ||
                token.Is(".common") || token.Is(";")) {
       continue;
-    } else if (token.Is(".file") || token.Is(".pragma")) {
-      while (lexer.Peek().line == token.line && lexer.Peek().kind != Token::Kind::kEnd) {
-        lexer.Take();
-      }
     } else if (token.Is(".section")) {
       while (!lexer.TakeIf("}")) lexer.Take();
     } else {

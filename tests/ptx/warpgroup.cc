@@ -231,7 +231,7 @@ void CheckFenced(Warp& warp, Slot slot, bool accumulates) {
   }
 }
 
-void CheckAccumulator(Warp& warp, const Product& product, std::uint16_t place, bool adds) {
+void CheckAccumulator(Warp& warp, const Product& product, std::size_t place, bool adds) {
   const Slot slot = product.d[place];
   const RegisterUse& use = warp.products.registers[slot];
   if (Busy(warp, slot)) {  // products of the same shape follow each other
@@ -269,7 +269,7 @@ void Issue(Warp& warp, const Instruction& in, std::uint32_t) {
                          .adds = ScaleD(warp, in)};
   CheckSequence(warp, {&in, pending.a, pending.b, pending.adds});
   if (products.fences == 1) Fault(warp, 0, "no wgmma.fence before the first product");
-  for (std::uint16_t i = 0; i < product.d.size(); ++i) {
+  for (std::size_t i = 0; i < product.d.size(); ++i) {
     CheckAccumulator(warp, product, i, pending.adds);
   }
   for (const Slot slot : product.a) CheckFragment(warp, slot);
@@ -278,7 +278,7 @@ void Issue(Warp& warp, const Instruction& in, std::uint32_t) {
   products.pending.push_back(pending);
   const std::uint64_t number = products.finished + products.pending.size();
   for (const Slot slot : product.a) products.registers[slot] = {.product = number, .in = &in};
-  for (std::uint16_t i = 0; i < product.d.size(); ++i) {
+  for (std::size_t i = 0; i < product.d.size(); ++i) {
     products.registers[product.d[i]] = {
         .product = number, .in = &in, .accumulates = true, .place = i};
     warp.written[product.d[i]] = kFullMask;

@@ -29,7 +29,7 @@ struct RegisterUse {
   std::uint64_t product = 0;  // the last one that uses it, counted from 1
   const Instruction* in = nullptr;
   bool accumulates = false;   // D, not A
-  std::uint16_t place = 0;    // in D
+  std::size_t place = 0;      // in D
   std::uint32_t read = 0;     // by others, since the warp's so many-th wgmma.fence; from 1
   std::uint32_t written = 0;  // likewise
 };
