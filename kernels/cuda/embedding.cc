@@ -11,9 +11,9 @@ namespace {
 template <typename T>
 void LaunchForward(const Exec& exec, const EmbeddingForwardArgs& args, const KernelName& kernel) {
   constexpr int kPack = PackSize<T>();
-  const RowWork work =
-      WorkOnRows(args.out_TD.rows, args.out_TD.columns, kPack,
-                 SuitsPacks(args.table_VD, kPack) && SuitsPacks(args.out_TD, kPack));
+  const RowWork work = WorkOnRows(
+      args.out_TD.rows, args.out_TD.columns, kPack,
+      SuitsPacks(args.table_VD, kPack) && SuitsPacks(args.out_TD, kPack), kEmbeddingCopyBatch);
   Launch(exec, kernel, ShapeOf(work),
          EmbeddingForwardParams<T>{work, args.token.data(), RowsOf<T>(args.table_VD),
                                    RowsOf<T>(args.out_TD)});
@@ -26,11 +26,16 @@ void LaunchPieces(const Exec& exec, const EmbeddingBackwardArgs& args, const Ten
   const EmbeddingPlan::ImageLayout image = args.plan->image_layout();
   const bool vectors = SuitsPacks(args.d_out_TD, kPack) && SuitsPacks(args.d_table_VD, kPack) &&
                        SuitsPacks(partials, kPack);
-  const RowWork work =
-      WorkOnRows(std::ssize(args.plan->pieces()), args.d_out_TD.columns, kPack, vectors);
+  RowWork work =
+      WorkOnRows(std::ssize(args.plan->pieces()), args.d_out_TD.columns, kPack, vectors, 2);
+  const std::int64_t tiles =
+      CeilDiv(args.d_out_TD.columns, std::int64_t{2 * kPack} << work.log2_threads);
+  work.rows *= tiles;
+  narrow<std::int32_t>(work.rows);
   Launch(exec, kernel, ShapeOf(work),
          EmbeddingBackwardParams<T>{
              .work = work,
+             .tiles = narrow<std::uint32_t>(tiles),
              .pieces = reinterpret_cast<const EmbeddingPiece*>(args.plan_image + image.pieces),
              .position = reinterpret_cast<const std::int32_t*>(args.plan_image + image.position),
              .d_out = RowsOf<T>(args.d_out_TD),

@@ -6,6 +6,8 @@
 
 namespace sequela::cuda {
 
+inline constexpr int kEmbeddingCopyBatch = 4;  // packs that a thread of forward loads at once
+
 template <typename T>
 struct EmbeddingForwardParams {
   RowWork work;  // of out
@@ -18,7 +20,8 @@ SEQUELA_KERNEL sequela_embedding_forward_bf16(EmbeddingForwardParams<bf16> p);
 
 template <typename T>
 struct EmbeddingBackwardParams {
-  RowWork work;  // its rows are the pieces
+  RowWork work;         // its rows are the tiles of the first piece, then those of the next
+  std::uint32_t tiles;  // of two packs a thread
   const EmbeddingPiece* pieces;
   const std::int32_t* position;
   Rows<const T> d_out;

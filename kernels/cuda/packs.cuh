@@ -120,6 +120,18 @@ __device__ inline void Store(const Pack<T, N>& pack, T* to, FirstElements part) 
   }
 }
 
+// As Store, and the first that the cache gives up.
+template <int N, typename T>
+__device__ inline void StoreOnce(const Pack<T, N>& pack, T* to, WholePack) {
+  static_assert(Pack<T, N>::kWords == 4);
+  __stcs(reinterpret_cast<uint4*>(to),
+         make_uint4(pack.words[0], pack.words[1], pack.words[2], pack.words[3]));
+}
+template <int N, typename T>
+__device__ inline void StoreOnce(const Pack<T, N>& pack, T* to, FirstElements part) {
+  Store(pack, to, part);
+}
+
 template <int N>
 __device__ inline Floats<N> Unpack(const Pack<float, N>& pack) {
   Floats<N> floats;

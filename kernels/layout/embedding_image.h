@@ -6,7 +6,7 @@
 namespace sequela {
 
 // Positions of one token whose gradients are summed one after another.
-struct EmbeddingPiece {
+struct alignas(16) EmbeddingPiece {  // one access of a thread
   std::int32_t token;
   std::int32_t begin;  // into the positions
   std::int32_t end;
