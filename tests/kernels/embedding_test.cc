@@ -187,8 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          Shape{65, 9, 33},
                                          Shape{testing::OnPtx() ? 600 : 3000, 400, 64},
                                          // Wide rows, broken and whole packs.
-                                         Shape{9, 4, 1023}, Shape{80, 2, 1028},
-                                         Shape{70, 5, 1040}),
+                                         Shape{9, 4, 1023}, Shape{80, 2, 1028}, Shape{70, 5, 1040}),
                        ::testing::Values(DType::kFloat32, DType::kBFloat16)));
 
 TEST(EmbeddingTest, RefusesTokensOutsideTheTable) {
