@@ -8,7 +8,9 @@
 namespace sequela::cuda {
 namespace {
 
-static_assert(kBiasPieceRows >= kPartialRows, "the workspace holds so many partial sums");
+static_assert(BiasPieceRows(1000, 3) == 128 && BiasPieceRows(65536, 4) == 512 &&
+              BiasPieceRows(1 << 20, 4) == kBiasMostRows);
+static_assert(kBiasFewestRows >= kPartialRows, "the workspace holds so many partial sums");
 
 template <typename T>
 void LaunchForward(const Exec& exec, const BiasForwardArgs& args, const KernelName& kernel) {
@@ -20,18 +22,22 @@ void LaunchForward(const Exec& exec, const BiasForwardArgs& args, const KernelNa
 }
 
 template <typename T>
-void LaunchBackward(const Exec& exec, const BiasBackwardArgs& args, float* partials,
-                    const KernelName& kernel) {
+void LaunchBackward(const Exec& exec, const BiasBackwardArgs& args, const KernelName& kernel) {
   constexpr int kPack = PackSize<T>();
-  const std::int64_t tiles = CeilDiv(args.d_x_TD.columns, kBiasBlockPacks * kPack);
-  Launch(exec, kernel,
-         {.blocks = CeilDiv(args.d_x_TD.rows, kBiasPieceRows) * tiles, .threads = kBiasThreads},
+  const std::int64_t rows = args.d_x_TD.rows, columns = args.d_x_TD.columns;
+  const std::int64_t tiles = CeilDiv(columns, kBiasBlockPacks * kPack);
+  const std::int64_t piece_rows = BiasPieceRows(rows, tiles);
+  const std::int64_t pieces = CeilDiv(rows, piece_rows);
+  float* partials = cpu::WorkspaceCarver(exec.workspace).Take<float>(pieces * columns);
+  Launch(exec, kernel, {.blocks = pieces * tiles, .threads = kBiasThreads},
          BiasBackwardParams<T>{.d_x = RowsOf<T>(args.d_x_TD),
-                               .rows = args.d_x_TD.rows,
-                               .columns = narrow<std::uint32_t>(args.d_x_TD.columns),
+                               .rows = rows,
+                               .piece_rows = narrow<std::int32_t>(piece_rows),
+                               .columns = narrow<std::uint32_t>(columns),
                                .tiles = narrow<std::uint32_t>(tiles),
                                .vectors = SuitsPacks(args.d_x_TD, kPack),
                                .partials = partials});
+  AddPartialSums(exec, partials, pieces, args.d_bias);
 }
 
 }  // namespace
@@ -43,12 +49,9 @@ void BiasForward(const Exec& exec, const BiasForwardArgs& args) {
 }
 
 void BiasBackward(const Exec& exec, const BiasBackwardArgs& args) {
-  const std::int64_t pieces = CeilDiv(args.d_x_TD.rows, kBiasPieceRows);
-  float* partials = cpu::WorkspaceCarver(exec.workspace).Take<float>(pieces * args.d_x_TD.columns);
   args.d_x_TD.dtype == DType::kBFloat16
-      ? LaunchBackward<bf16>(exec, args, partials, CUDA_KERNEL(sequela_bias_backward_bf16))
-      : LaunchBackward<float>(exec, args, partials, CUDA_KERNEL(sequela_bias_backward_f32));
-  AddPartialSums(exec, partials, pieces, args.d_bias);
+      ? LaunchBackward<bf16>(exec, args, CUDA_KERNEL(sequela_bias_backward_bf16))
+      : LaunchBackward<float>(exec, args, CUDA_KERNEL(sequela_bias_backward_f32));
 }
 
 }  // namespace sequela::cuda

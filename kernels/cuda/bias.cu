@@ -30,9 +30,9 @@ __device__ void SumPiece(const BiasBackwardParams<T>& p) {
   Floats<N> sum = {};
   if (column < p.columns) {
     WithPart<N>(p.columns - column, p.vectors, [&](auto part) {
-      const std::int64_t first = static_cast<std::int64_t>(piece) * kBiasPieceRows;
+      const std::int64_t first = static_cast<std::int64_t>(piece) * p.piece_rows;
       const std::int64_t left = p.rows - first;
-      const int rows = left < kBiasPieceRows ? static_cast<int>(left) : kBiasPieceRows;
+      const int rows = left < p.piece_rows ? static_cast<int>(left) : p.piece_rows;
       const T* from = p.d_x.Row(first + slice) + column;
       const std::int64_t step = kBiasSlices * p.d_x.stride;
       int row = static_cast<int>(slice);
