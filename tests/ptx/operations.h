@@ -12,6 +12,7 @@
 #include "kernels/attention.h"
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/cuda/seam.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
@@ -252,6 +253,18 @@ inline Bytes Attention(DType type) {
   return BytesOf(out, lse, dq, dk, dv);
 }
 
+// On the kernels for sm_90a, which know bf16 alone.
+inline Bytes AttentionOnHopper(DType type) {
+  if (type != DType::kBFloat16) return {};
+  const cuda::TestSeam before = cuda::Seam();
+  cuda::TestSeam hopper = before;
+  hopper.hopper = true;
+  cuda::TEST_SetSeam(hopper);
+  const Bytes bytes = Attention(type);
+  cuda::TEST_SetSeam(before);
+  return bytes;
+}
+
 inline Bytes CrossEntropyOf(DType type) {
   std::vector<std::int32_t> target = Tokens();
   for (std::size_t t = 2; t < target.size(); t += 7) target[t] = kNoTarget;
@@ -280,11 +293,16 @@ struct Operation {
   const char* name;
   Bytes (*run)(DType type);  // what it wrote, surroundings included
 };
-inline constexpr Operation kOperations[] = {
-    {"elementwise", Elementwise}, {"rms_norm", RmsNorm},
-    {"swiglu", Swiglu},           {"bias", Bias},
-    {"embedding", Embedding},     {"dropout", Dropout},
-    {"time_rope", TimeRope},      {"optimizer", Optimizer},
-    {"attention", Attention},     {"cross_entropy", CrossEntropyOf}};
+inline constexpr Operation kOperations[] = {{"elementwise", Elementwise},
+                                            {"rms_norm", RmsNorm},
+                                            {"swiglu", Swiglu},
+                                            {"bias", Bias},
+                                            {"embedding", Embedding},
+                                            {"dropout", Dropout},
+                                            {"time_rope", TimeRope},
+                                            {"optimizer", Optimizer},
+                                            {"attention", Attention},
+                                            {"attention_hopper", AttentionOnHopper},
+                                            {"cross_entropy", CrossEntropyOf}};
 
 }  // namespace sequela::ptx
