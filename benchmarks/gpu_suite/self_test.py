@@ -92,6 +92,25 @@ class SanitizerTest(unittest.TestCase):
         ordered = sanitizer.in_order(pairs)
         self.assertEqual(ordered, [pairs[1], pairs[3], pairs[2], pairs[0]])
 
+    def test_the_slowest_is_shared_by_processes(self):
+        pairs = [("racecheck", "kernels_attention_test"), ("memcheck", "kernels_bias_test")]
+        runs = list(sanitizer.runs_of(pairs))
+        self.assertEqual(len(runs), 1 + sanitizer.SHARDS[pairs[0]])
+        self.assertEqual(runs[3], (pairs[0], 3, sanitizer.SHARDS[pairs[0]]))
+        self.assertEqual(runs[-1], (pairs[1], 0, 1))
+
+    def test_a_pair_is_as_good_as_its_worst_process(self):
+        clean, failed, late, found = (
+            ("clean", True),
+            (sanitizer.TEST_FAILED, True),
+            ("no time", None),
+            ("3 found", False),
+        )
+        self.assertEqual(sanitizer.worst([clean, clean]), clean)
+        self.assertEqual(sanitizer.worst([clean, failed]), failed)
+        self.assertEqual(sanitizer.worst([failed, late, clean]), late)
+        self.assertEqual(sanitizer.worst([clean, late, found]), found)
+
     def test_what_is_slow_is_filtered_and_said(self):
         tests, left_out = sanitizer.tests_of("racecheck", "kernels_attention_test")
         self.assertIn("LargeScores", tests)
