@@ -25,8 +25,8 @@ struct KernelLaunch {
 // MachineError naming the kernel where the driver refuses.
 void LaunchKernel(const Exec& exec, const KernelLaunch& launch);
 
-// Whether the current device runs code for sm_90a: kernels in hopper/. Throws MachineError where the
-// driver does not say.
+// Whether the current device runs code for sm_90a: kernels in hopper/. Throws MachineError where
+// the driver does not say.
 bool IsHopper();
 
 // Names a kernel and its stub: CUDA_KERNEL(sequela_add).
