@@ -454,7 +454,7 @@ TEST_F(AttentionDropoutTest, ForwardAndBackwardDropTheSame) {
       kept += factor > 0.0 ? 1.0 : 0.0;
     }
   }
-  EXPECT_NEAR(kept / (2 * kRows * (kRows + 1) / 2), 0.8, 0.025);  // four standard errors
+  EXPECT_NEAR(kept / (kRows * (kRows + 1.0)), 0.8, 0.025);  // four standard errors
   EXPECT_NE(keep[0].values, keep[1].values);
   Attention attention = Document(0);
   attention.Drop(dropout);

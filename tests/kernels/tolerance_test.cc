@@ -41,8 +41,8 @@ Matrix<double> WithErrors(std::int64_t rows, std::uint64_t sample, double factor
 double ShareRefused(std::int64_t rows, int pairs, Sums sums, double factor = 1.0) {
   const Matrix<double> exact = Exact(rows);
   int compared = 0, refused = 0;
-  for (int pair = 0; pair < pairs; ++pair) {
-    const auto sample = static_cast<std::uint64_t>(2 * pair);
+  for (std::uint64_t pair = 0; pair < static_cast<std::uint64_t>(pairs); ++pair) {
+    const std::uint64_t sample = 2 * pair;
     const Matrix<double> honest = WithErrors(rows, sample);
     const Matrix<double> ours = WithErrors(rows, sample + 1, factor);
     if (ErrorsOf(ours, exact).max > 2.0 * ErrorsOf(honest, exact).max) continue;

@@ -260,7 +260,7 @@ inline Bytes AttentionOnHopper(DType type) {
   cuda::TestSeam hopper = before;
   hopper.hopper = true;
   cuda::TEST_SetSeam(hopper);
-  const Bytes bytes = Attention(type);
+  Bytes bytes = Attention(type);
   cuda::TEST_SetSeam(before);
   return bytes;
 }
