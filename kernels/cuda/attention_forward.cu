@@ -9,7 +9,8 @@
 //   shared       Q, and K and V of two steps: one is computed while the other is on its way
 //                (cp.async); swizzled, no bank conflicts; 48 KiB and 96 KiB
 //   masks        only where a warp's 32 rows see a step in part; what they do not see is skipped
-// Sizes and reasons: layout/attention_tiles.h. Work: one (tile, head) a block, the longest first.
+// Sizes and reasons: layout/attention_tiles.h. Work: one (tile, head) a block, in the
+// order of layout/attention_image.h.
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/layout/online_softmax.h"
 

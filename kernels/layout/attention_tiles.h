@@ -1,6 +1,6 @@
 // Every tile, warp and stage count of the CUDA attention, each with its reason. The work list
-// (attention_plan.h) is cut by these sizes, so that they are the same for all head sizes; a version
-// for sm_90a (TMA, wgmma) brings its own table and reads the same lists.
+// (attention_plan.h) is cut by these sizes, so that they are the same for all head sizes and
+// both families of kernels.
 #pragma once
 
 #include <cstdint>

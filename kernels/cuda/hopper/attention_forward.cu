@@ -7,7 +7,8 @@
 //                allow
 //   shared       Q, and K and V of two steps: one is computed while the other is on its way
 //   masks        only where a warpgroup's rows see a step in part; what they do not see is skipped
-// Sizes and reasons: layout/attention_tiles.h. Work: one (tile, head) a block, the longest first.
+// Sizes and reasons: layout/attention_tiles.h. Work: one (tile, head) a block, in the
+// order of layout/attention_image.h.
 #include "kernels/cuda/hopper/attention_tiles.cuh"
 #include "kernels/layout/online_softmax.h"
 
