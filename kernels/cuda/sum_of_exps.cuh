@@ -9,7 +9,6 @@
 
 namespace sequela::cuda {
 
-// Logits in a pack.
 // Elements of a row that a thread moves at once.
 template <typename T>
 inline constexpr int kInPack = kPackBytes / static_cast<int>(sizeof(T));
