@@ -190,14 +190,15 @@ CommRequest NcclCommunicator::StartBarrier() { return {-Host().StartBarrier().id
 
 CommRequest NcclCommunicator::Enqueue(std::string_view name, Issue issue) {
   CheckAlive();
+  const std::int64_t id = ++last_started_;
   Operation& operation = waiting_.emplace_back();
-  operation.id = ++last_started_;
+  operation.id = id;
   operation.name = name;
   operation.issue = std::move(issue);
   operation.ready = TakeEvent();
   api_.RecordEvent(operation.ready, compute_stream_);
-  Launch();
-  return {operation.id};
+  Launch();  // perhaps of this one, which is then elsewhere
+  return {id};
 }
 
 CudaEvent NcclCommunicator::TakeEvent() {

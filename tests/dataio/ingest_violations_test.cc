@@ -146,8 +146,8 @@ TEST_F(ViolationsTest, ASubjectInTwoFilesIsGatheredAndCounted) {
   GiveSplits();
   Write();
   const std::string expected = Hash();
-  const auto [subjects, times, codes, values] =
-      std::tuple(subject_.values, time_.values, code_.values, value_.values);
+  const Values subjects = subject_.values, times = time_.values, codes = code_.values,
+               values = value_.values;
   const auto part = [&](std::size_t begin, std::size_t end, const std::string& name) {
     const auto cut = [&](const Values& all) {
       return Values(all.begin() + static_cast<std::ptrdiff_t>(begin),

@@ -214,7 +214,9 @@ TEST_F(NcclCommunicatorTest, OneRankThatIsNotWellStopsAllBeforeNcclStarts) {
   const int last = Size() - 1;
   const std::vector<std::pair<NcclPlan, int>> plans = {{{"SetDevice", NcclFault::kThrow}, last},
                                                        {{"GetUniqueId", NcclFault::kFail}, 0}};
-  for (const auto& [plan, rank] : plans) {
+  for (const auto& entry : plans) {  // no structured binding: clang lets no lambda capture one
+    const NcclPlan& plan = entry.first;
+    const int rank = entry.second;
     const std::string message = FailureOf([&] { Restart(Rank() == rank ? plan : NcclPlan{}); });
     EXPECT_THAT(message,
                 HasSubstr("not all ranks are well: rank " + std::to_string(rank) + " on "));
