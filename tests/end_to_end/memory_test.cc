@@ -19,6 +19,10 @@ void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
 class PeakMemoryTest : public ::testing::TestWithParam<Case> {
  protected:
+#if defined(SEQUELA_SANITIZED)
+  void SetUp() override { GTEST_SKIP() << "what a sanitizer takes is in no plan"; }
+#endif
+
   // Large enough that training outweighs program and libraries.
   static std::vector<std::string> Overrides() {
     std::vector<std::string> all = {"model.num_hidden_layers=4",     "model.hidden_size=128",
