@@ -1,5 +1,5 @@
 // What the tensor-core kernels of attention for sm_80 and for sm_90a share: who a thread is, what
-// rows see.
+// rows see, and their way in and out.
 #pragma once
 
 #include "kernels/cuda/attention_work.cuh"
@@ -31,6 +31,52 @@ struct WarpIntervals {
 __device__ inline WarpIntervals IntervalsOf(const AttentionDeviceView& plan, int first, int count) {
   if (count <= 0) return {};
   return {IntervalOf(plan, first), IntervalOf(plan, first + count - 1)};
+}
+
+// Starts copying rows [first, first + count) of one head to place(row, chunk) of kRows rows in
+// shared memory; zeros beyond. All kThreads threads of a block, `thread` among them.
+template <int kHeadSize, int kRows, int kThreads, typename Place>
+__device__ void CopyInto(const Place& place, int thread, const Rows<const bf16>& from, int first,
+                         int count, int head) {
+  constexpr int kChunks = kHeadSize / mma::kChunk;
+  constexpr int kRowsAtOnce = kThreads / kChunks;
+  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
+  const int chunk = thread % kChunks;
+  const int begin = thread / kChunks;
+  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
+#pragma unroll
+  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
+    const int row = begin + i * kRowsAtOnce;
+    const bool valid = row < count;
+    CopyAsync16(place(row, chunk), source + (valid ? first + row : 0) * from.stride, valid);
+  }
+}
+
+// Writes a warp's 16 rows of accumulators, the upper and lower half of each 16 times a factor, as
+// bf16: to rows [first, first + count). They pass through place(row, chunk) of shared memory, which
+// nobody else is using, so that memory is written in whole chunks.
+template <int kHeadSize, typename Place>
+__device__ void StoreThrough(const Place& place, const float (&c)[kHeadSize / 8][4],
+                             float upper_factor, float lower_factor, const Rows<bf16>& to,
+                             int first, int count, int head) {
+  constexpr int kChunks = kHeadSize / mma::kChunk;
+#pragma unroll
+  for (int n = 0; n < kChunks; ++n) {
+    const int row = mma::AccumulatorRow(Lane(), 0), byte = 2 * mma::AccumulatorColumn(Lane(), 0);
+    *reinterpret_cast<std::uint32_t*>(place(row, n) + byte) =
+        PackBf16(c[n][0] * upper_factor, c[n][1] * upper_factor);
+    *reinterpret_cast<std::uint32_t*>(place(row + 8, n) + byte) =
+        PackBf16(c[n][2] * lower_factor, c[n][3] * lower_factor);
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < 16 * kChunks / 32; ++i) {
+    const int row = (i * 32 + Lane()) / kChunks, chunk = Lane() % kChunks;
+    if (row < count) {
+      *reinterpret_cast<uint4*>(to.Row(first + row) + head * kHeadSize + chunk * mma::kChunk) =
+          *reinterpret_cast<const uint4*>(place(row, chunk));
+    }
+  }
 }
 
 }  // namespace sequela::cuda

@@ -10,19 +10,11 @@ namespace sequela::cuda {
 template <int kHeadSize, int kRows, int kThreads>
 __device__ void CopyRows(std::uint32_t tile, const Rows<const bf16>& from, int first, int count,
                          int head) {
-  constexpr int kChunks = kHeadSize / mma::kChunk;
-  constexpr int kRowsAtOnce = kThreads / kChunks;
-  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
-  const int chunk = static_cast<int>(threadIdx.x) % kChunks;
-  const int begin = static_cast<int>(threadIdx.x) / kChunks;
-  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
-#pragma unroll
-  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
-    const int row = begin + i * kRowsAtOnce;
-    const bool valid = row < count;
-    CopyAsync16(tile + mma::SwizzledByte<kHeadSize>(row, chunk),
-                source + (valid ? first + row : 0) * from.stride, valid);
-  }
+  const auto place = [&](int row, int chunk) {
+    return tile + mma::SwizzledByte<kHeadSize>(row, chunk);
+  };
+  CopyInto<kHeadSize, kRows, kThreads>(place, static_cast<int>(threadIdx.x), from, first, count,
+                                       head);
 }
 
 // Where this lane starts with ldmatrix in a tile, from row `row`.
@@ -92,28 +84,11 @@ template <int kHeadSize>
 __device__ void StoreRows(const float (&c)[kHeadSize / 8][4], float factor, float lower_factor,
                           std::byte* tile, int tile_row, const Rows<bf16>& to, int first, int count,
                           int head) {
-  constexpr int kChunks = kHeadSize / mma::kChunk;
   const auto place = [&](int row, int chunk) {
     return tile + mma::SwizzledByte<kHeadSize>(tile_row + row, chunk);
   };
   __syncwarp();
-#pragma unroll
-  for (int n = 0; n < kChunks; ++n) {
-    const int row = mma::AccumulatorRow(Lane(), 0), byte = 2 * mma::AccumulatorColumn(Lane(), 0);
-    *reinterpret_cast<std::uint32_t*>(place(row, n) + byte) =
-        PackBf16(c[n][0] * factor, c[n][1] * factor);
-    *reinterpret_cast<std::uint32_t*>(place(row + 8, n) + byte) =
-        PackBf16(c[n][2] * lower_factor, c[n][3] * lower_factor);
-  }
-  __syncwarp();
-#pragma unroll
-  for (int i = 0; i < 16 * kChunks / 32; ++i) {
-    const int row = (i * 32 + Lane()) / kChunks, chunk = Lane() % kChunks;
-    if (row < count) {
-      *reinterpret_cast<uint4*>(to.Row(first + row) + head * kHeadSize + chunk * mma::kChunk) =
-          *reinterpret_cast<const uint4*>(place(row, chunk));
-    }
-  }
+  StoreThrough<kHeadSize>(place, c, factor, lower_factor, to, first, count, head);
 }
 
 }  // namespace sequela::cuda

@@ -30,20 +30,8 @@ __device__ inline int FreshThread() {
 template <int kHeadSize, int kRows, int kThreads>
 __device__ void CopyPanels(std::uint32_t tile, const Rows<const bf16>& from, int first, int count,
                            int head) {
-  constexpr int kChunks = kHeadSize / mma::kChunk;
-  constexpr int kRowsAtOnce = kThreads / kChunks;
-  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
-  const int thread = FreshThread();
-  const int chunk = thread % kChunks;
-  const int begin = thread / kChunks;
-  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
-#pragma unroll
-  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
-    const int row = begin + i * kRowsAtOnce;
-    const bool valid = row < count;
-    CopyAsync16(tile + panel::Byte(kRows, row, chunk),
-                source + (valid ? first + row : 0) * from.stride, valid);
-  }
+  const auto place = [&](int row, int chunk) { return tile + panel::Byte(kRows, row, chunk); };
+  CopyInto<kHeadSize, kRows, kThreads>(place, FreshThread(), from, first, count, head);
 }
 
 // Products of rows, in the background: c [64 x 64] = rows a [64 x H] . rows b [64 x H]; a from row
@@ -84,27 +72,10 @@ template <int kHeadSize, int kRows>
 __device__ void StorePanels(const float (&c)[kHeadSize / 8][4], float upper_factor,
                             float lower_factor, std::byte* tile, int tile_row, const Rows<bf16>& to,
                             int first, int count, int head) {
-  constexpr int kChunks = kHeadSize / mma::kChunk;
   const auto place = [&](int row, int chunk) {
     return tile + panel::Byte(kRows, tile_row + row, chunk);
   };
-#pragma unroll
-  for (int n = 0; n < kChunks; ++n) {
-    const int row = mma::AccumulatorRow(Lane(), 0), byte = 2 * mma::AccumulatorColumn(Lane(), 0);
-    *reinterpret_cast<std::uint32_t*>(place(row, n) + byte) =
-        PackBf16(c[n][0] * upper_factor, c[n][1] * upper_factor);
-    *reinterpret_cast<std::uint32_t*>(place(row + 8, n) + byte) =
-        PackBf16(c[n][2] * lower_factor, c[n][3] * lower_factor);
-  }
-  __syncwarp();
-#pragma unroll
-  for (int i = 0; i < 16 * kChunks / 32; ++i) {
-    const int row = (i * 32 + Lane()) / kChunks, chunk = Lane() % kChunks;
-    if (row < count) {
-      *reinterpret_cast<uint4*>(to.Row(first + row) + head * kHeadSize + chunk * mma::kChunk) =
-          *reinterpret_cast<const uint4*>(place(row, chunk));
-    }
-  }
+  StoreThrough<kHeadSize>(place, c, upper_factor, lower_factor, to, first, count, head);
 }
 
 }  // namespace sequela::cuda
