@@ -1,6 +1,8 @@
 // Attention's host side: which family of kernels, their parameters and grids.
 #include "kernels/cuda/attention.h"
 
+#include <limits>
+
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
 #include "kernels/cuda/attention_kernels.h"
@@ -12,9 +14,11 @@ namespace {
 
 constexpr float kLog2E = 1.44269504088896340736F;
 
+// As cp.async wants them, and as near to each other as 32 bits can tell.
 bool RowsAreAligned(const ConstTensorView& view) {
   constexpr std::uintptr_t kBytes = 16;  // of one cp.async
   return reinterpret_cast<std::uintptr_t>(view.data) % kBytes == 0 &&
+         view.stride <= std::numeric_limits<std::int32_t>::max() &&
          (view.rows <= 1 ||
           view.stride * SizeOf(view.dtype) % static_cast<std::int64_t>(kBytes) == 0);
 }

@@ -1,5 +1,5 @@
 // What the tensor-core kernels of attention for sm_80 and for sm_90a share: who a thread is, what
-// rows see, and their way in and out.
+// rows see, and their way out.
 #pragma once
 
 #include "kernels/cuda/attention_work.cuh"
@@ -31,25 +31,6 @@ struct WarpIntervals {
 __device__ inline WarpIntervals IntervalsOf(const AttentionDeviceView& plan, int first, int count) {
   if (count <= 0) return {};
   return {IntervalOf(plan, first), IntervalOf(plan, first + count - 1)};
-}
-
-// Starts copying rows [first, first + count) of one head to place(row, chunk) of kRows rows in
-// shared memory; zeros beyond. All kThreads threads of a block, `thread` among them.
-template <int kHeadSize, int kRows, int kThreads, typename Place>
-__device__ void CopyInto(const Place& place, int thread, const Rows<const bf16>& from, int first,
-                         int count, int head) {
-  constexpr int kChunks = kHeadSize / mma::kChunk;
-  constexpr int kRowsAtOnce = kThreads / kChunks;
-  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
-  const int chunk = thread % kChunks;
-  const int begin = thread / kChunks;
-  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
-#pragma unroll
-  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
-    const int row = begin + i * kRowsAtOnce;
-    const bool valid = row < count;
-    CopyAsync16(place(row, chunk), source + (valid ? first + row : 0) * from.stride, valid);
-  }
 }
 
 // Writes a warp's 16 rows of accumulators, the upper and lower half of each 16 times a factor, as

@@ -10,11 +10,19 @@ namespace sequela::cuda {
 template <int kHeadSize, int kRows, int kThreads>
 __device__ void CopyRows(std::uint32_t tile, const Rows<const bf16>& from, int first, int count,
                          int head) {
-  const auto place = [&](int row, int chunk) {
-    return tile + mma::SwizzledByte<kHeadSize>(row, chunk);
-  };
-  CopyInto<kHeadSize, kRows, kThreads>(place, static_cast<int>(threadIdx.x), from, first, count,
-                                       head);
+  constexpr int kChunks = kHeadSize / mma::kChunk;
+  constexpr int kRowsAtOnce = kThreads / kChunks;
+  static_assert(kThreads % kChunks == 0 && kRows % kRowsAtOnce == 0);
+  const int chunk = static_cast<int>(threadIdx.x) % kChunks;
+  const int begin = static_cast<int>(threadIdx.x) / kChunks;
+  const bf16* source = from.data + head * kHeadSize + chunk * mma::kChunk;
+#pragma unroll
+  for (int i = 0; i < kRows / kRowsAtOnce; ++i) {
+    const int row = begin + i * kRowsAtOnce;
+    const bool valid = row < count;
+    CopyAsync16(tile + mma::SwizzledByte<kHeadSize>(row, chunk),
+                source + (valid ? first + row : 0) * from.stride, valid);
+  }
 }
 
 // Where this lane starts with ldmatrix in a tile, from row `row`.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/layout/attention_mask.h"
 
 namespace sequela::cuda {
 
@@ -21,6 +22,10 @@ __device__ inline BlockWork WorkOf(const AttentionDeviceView& plan, const Attent
 // A value that is the same in all of the warp, said so that the compiler may keep it in a uniform
 // register: of the others these kernels have few.
 __device__ inline int Uniform(int value) { return __shfl_sync(0xffffffffU, value, 0); }
+
+__device__ inline KvInterval Uniform(const KvInterval& interval) {
+  return {Uniform(interval.begin), Uniform(interval.end)};
+}
 
 // What kernels want to know of their work all along.
 __device__ inline BlockWork Uniform(const BlockWork& work) {

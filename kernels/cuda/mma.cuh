@@ -14,6 +14,9 @@ __device__ inline std::uint32_t SharedAddress(const void* pointer) {
 }
 
 // Copies 16 bytes in the background; `valid` false writes zeros and reads nothing.
+__device__ inline void CopyAsync16(std::uint32_t to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(to), "l"(from) : "memory");
+}
 __device__ inline void CopyAsync16(std::uint32_t to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from),
                "r"(valid ? 16 : 0)

@@ -32,27 +32,26 @@ class KeyGradient {
                                           2 * 2 * kHeadSize * p.in.heads_per_key_head));
     tile_ = work.tile;
     key_head_ = work.head;
-    steps_per_head_ = (tile_.end - tile_.begin + kTiles.step - 1) / kTiles.step;
   }
 
   __device__ void Run() {
-    const int steps = steps_per_head_ * p_.in.heads_per_key_head;
     Clear(dk_);
     Clear(dv_);
-    if (steps > 0) {
+    Step step{key_head_ * p_.in.heads_per_key_head, tile_.begin, 0};
+    if (tile_.begin < tile_.end) {
       CopyOwned(p_.in.k, 0);
       CopyOwned(p_.in.v, kOwnedBytes);
-      CopyStep(0);
-    }
-    for (int step = 0; step < steps; ++step) {
-      WaitForCopies<0>();
-      PublishShared();
-      __syncthreads();  // the step is here, and nobody reads the other stage any more
-      if (step + 1 < steps) CopyStep(step + 1);
-      const KvInterval* intervals = Intervals(step);
-      const int last = min(kTiles.step, tile_.end - FirstRow(step)) - 1;
-      const Visible visible = VisibleOf(intervals[0], intervals[last], tile_.first, kTiles.owned);
-      if (visible != Visible::kNothing) ComputeStep(step, visible);
+      CopyStep(step);
+      for (bool more = true; more;) {
+        WaitForCopies<0>();
+        PublishShared();
+        __syncthreads();  // the step is here, and nobody reads the other stage any more
+        const Step next = After(step);
+        more = next.head < (Fresh(key_head_) + 1) * p_.in.heads_per_key_head;
+        if (more) CopyStep(next);
+        Compute(step);
+        step = next;
+      }
     }
     __syncthreads();  // the other warps have read their rows of K and V
     const int row = Warp() * 16;
@@ -64,26 +63,30 @@ class KeyGradient {
   }
 
  private:
+  // Whether dV is added up while the score gradients are formed: at head size 64 three blocks on an
+  // SM leave no registers for both, and the other blocks have products enough.
+  static constexpr bool kEarly = kHeadSize == 128;
   static constexpr int kOwnedBytes = 2 * kTiles.owned * kHeadSize;
   static constexpr int kMatrixBytes = 2 * kTiles.step * kHeadSize;
-  static constexpr int kTermsAt = 2 * kMatrixBytes;  // in a stage
-  static constexpr int kIntervalsAt =
-      kTermsAt + kTiles.step * static_cast<int>(sizeof(AttentionRowTerms));
+  // In a stage, behind its matrices: of each query the two terms, apart, and its interval.
+  static constexpr int kLseAt = 2 * kMatrixBytes;
+  static constexpr int kDeltaAt = kLseAt + kTiles.step * static_cast<int>(sizeof(float));
+  static constexpr int kIntervalsAt = kDeltaAt + kTiles.step * static_cast<int>(sizeof(float));
 
-  // Steps of one head come together; the first row and the head of each.
-  __device__ int FirstRow(int step) const {
-    return tile_.begin + step % steps_per_head_ * kTiles.step;
+  // Those of one head come together.
+  struct Step {
+    int head;
+    int row;    // the first
+    int stage;  // 0 or 1
+  };
+  __device__ Step After(const Step& step) const {
+    static_assert(kTiles.stages == 2);
+    const bool same = step.row + kTiles.step < tile_.end;
+    return {Uniform(same ? step.head : step.head + 1),
+            Uniform(same ? step.row + kTiles.step : tile_.begin), 1 - step.stage};
   }
-  __device__ int Head(int step) const {
-    return key_head_ * p_.in.heads_per_key_head + step / steps_per_head_;
-  }
-
-  __device__ std::byte* Stage(int step) const {
-    return shared_ + kTiles.owned_bytes(kHeadSize) +
-           step % kTiles.stages * kTiles.stage_bytes(kHeadSize);
-  }
-  __device__ const KvInterval* Intervals(int step) const {
-    return reinterpret_cast<const KvInterval*>(Stage(step) + kIntervalsAt);
+  __device__ std::byte* Stage(const Step& step) const {
+    return shared_ + kTiles.owned_bytes(kHeadSize) + step.stage * kTiles.stage_bytes(kHeadSize);
   }
 
   __device__ void CopyOwned(const Rows<const bf16>& from, int place) {
@@ -91,19 +94,23 @@ class KeyGradient {
                                                           tile_.first, tile_.count, key_head_);
   }
 
-  __device__ void CopyStep(int step) {
-    const int first = FirstRow(step), count = tile_.end - first, head = Head(step);
+  __device__ void CopyStep(const Step& step) {
+    const int count = tile_.end - step.row;
     const std::uint32_t stage = SharedAddress(Stage(step));
-    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage, p_.in.q, first, count, head);
-    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage + kMatrixBytes, p_.dout, first,
-                                                         count, head);
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage, p_.in.q, step.row, count,
+                                                         step.head);
+    CopyPanels<kHeadSize, kTiles.step, kTiles.threads()>(stage + kMatrixBytes, p_.dout, step.row,
+                                                         count, step.head);
     // Half of the threads bring the terms of a row each, half the intervals. Rows that are not
     // there see nothing.
-    const int row = static_cast<int>(threadIdx.x) % kTiles.step;
+    const unsigned thread = FreshThread();
+    const int row = static_cast<int>(thread % kTiles.step);
     const bool valid = row < count;
-    const int from = first + (valid ? row : 0);
-    if (static_cast<int>(threadIdx.x) < kTiles.step) {
-      CopyAsync8(stage + kTermsAt + row * 8, p_.terms + head * p_.num_tokens + from, valid);
+    const int from = step.row + (valid ? row : 0);
+    if (thread < kTiles.step) {
+      const AttentionRowTerms* const terms = p_.terms + step.head * p_.num_tokens + from;
+      CopyAsync4(stage + kLseAt + row * 4, &terms->lse, valid);
+      CopyAsync4(stage + kDeltaAt + row * 4, &terms->delta, valid);
     } else {
       CopyAsync4(stage + kIntervalsAt + row * 8, p_.in.plan.kv_begin + from, valid);
       CopyAsync4(stage + kIntervalsAt + row * 8 + 4, p_.in.plan.kv_end + from, valid);
@@ -112,9 +119,14 @@ class KeyGradient {
   }
   static_assert(kTiles.threads() == 2 * kTiles.step);
 
-  __device__ void ComputeStep(int step, Visible visible) {
+  __device__ void Compute(const Step& step) {
+    const std::byte* const extra = Stage(step);
+    const auto* intervals = reinterpret_cast<const KvInterval*>(extra + kIntervalsAt);
+    const int last = min(kTiles.step, tile_.end - step.row) - 1;
+    const Visible visible = VisibleOf(intervals[0], intervals[last], tile_.first, kTiles.owned);
+    if (visible == Visible::kNothing) return;
     float scores[kBlocks][4], gradients[kBlocks][4];
-    const std::uint32_t stage = SharedAddress(Stage(step)), owned = SharedAddress(shared_);
+    const std::uint32_t stage = SharedAddress(extra), owned = SharedAddress(shared_);
     FenceRegisters();
     MultiplyRowsAsync<kHeadSize, kTiles.owned>(scores, owned, 0, stage);
     CommitProducts();
@@ -123,55 +135,70 @@ class KeyGradient {
     CommitProducts();
     WaitForProducts<1>();
     PinRegisters(scores);
-    Probabilities(step, visible == Visible::kAll, scores);
+    if (visible == Visible::kAll) {
+      Probabilities<true>(extra, scores);
+    } else {
+      Probabilities<false>(extra, scores);
+    }
     WaitForProducts<0>();
     PinRegisters(gradients);
     Fragment probabilities[4], weights[4];
     PackRows(scores, probabilities);
-    PinRegisters(dv_);
-    FenceRegisters();
-    AddWeightedRowsAsync<kHeadSize>(dv_, probabilities, stage + kMatrixBytes);
-    CommitProducts();
-    ScoreGradients(step, scores, gradients);
+    if constexpr (kEarly) Add(probabilities, stage + kMatrixBytes, dv_);
+    ScoreGradients(extra, scores, gradients);
     PackRows(gradients, weights);
-    PinRegisters(dk_);
-    FenceRegisters();
-    AddWeightedRowsAsync<kHeadSize>(dk_, weights, stage);
-    CommitProducts();
+    if constexpr (!kEarly) Add(probabilities, stage + kMatrixBytes, dv_);
+    Add(weights, stage, dk_);
     WaitForProducts<0>();
     PinRegisters(dk_);
     PinRegisters(dv_);
   }
 
-  __device__ const AttentionRowTerms* Terms(int step) const {
-    return reinterpret_cast<const AttentionRowTerms*>(Stage(step) + kTermsAt);
+  __device__ static void Add(const Fragment (&weights)[4], std::uint32_t rows,
+                             float (&sum)[kHeadSize / 8][4]) {
+    PinRegisters(sum);
+    FenceRegisters();
+    AddWeightedRowsAsync<kHeadSize>(sum, weights, rows);
+    CommitProducts();
   }
 
-  // Columns are queries: the lane's two neighbours of each 16 x 8.
-  __device__ void Probabilities(int step, bool all, float (&scores)[kBlocks][4]) const {
+  // Columns are queries. The lane has two neighbours of each 16 x 8, and reads at once what belongs
+  // to both.
+  template <typename OfTwo>
+  __device__ static OfTwo Read(const std::byte* from, unsigned thread, int n) {
+    return reinterpret_cast<const OfTwo*>(from)[n * 4 + thread % 4];
+  }
+
+  template <bool kAll>
+  __device__ void Probabilities(const std::byte* extra, float (&scores)[kBlocks][4]) const {
     const float c = p_.in.softmax_scale * kLog2E;
-    const int key = tile_.first + Warp() * 16 + mma::AccumulatorRow(Lane(), 0);
+    const unsigned thread = FreshThread();
+    const auto warp = static_cast<int>(thread / 32), lane = static_cast<int>(thread % 32);
+    const int key = tile_.first + warp * 16 + mma::AccumulatorRow(lane, 0);
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
+      const float2 lse = Read<float2>(extra + kLseAt, thread, n);
+      const int4 sees = kAll ? int4{} : Read<int4>(extra + kIntervalsAt, thread, n);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int row = n * 8 + mma::AccumulatorColumn(Lane(), i);
-        const AttentionRowTerms of_row = Terms(step)[row];
-        const KvInterval sees = all ? KvInterval{key, key + 9} : Intervals(step)[row];
-        scores[n][i] = Probability(c, of_row, sees.Has(key), scores[n][i]);
-        scores[n][i + 2] = Probability(c, of_row, sees.Has(key + 8), scores[n][i + 2]);
+      for (int half = 0; half < 2; ++half) {
+        const bool left = kAll || KvInterval{sees.x, sees.y}.Has(key + 8 * half);
+        const bool right = kAll || KvInterval{sees.z, sees.w}.Has(key + 8 * half);
+        float* const of_two = scores[n] + 2 * half;
+        of_two[0] = Probability(c, lse.x, left, of_two[0]);
+        of_two[1] = Probability(c, lse.y, right, of_two[1]);
       }
     }
   }
 
-  __device__ void ScoreGradients(int step, const float (&scores)[kBlocks][4],
+  __device__ void ScoreGradients(const std::byte* extra, const float (&scores)[kBlocks][4],
                                  float (&gradients)[kBlocks][4]) const {
+    const unsigned thread = FreshThread();
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
+      const float2 delta = Read<float2>(extra + kDeltaAt, thread, n);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int row = n * 8 + mma::AccumulatorColumn(Lane(), i);
-        gradients[n][i] = scores[n][i] * (gradients[n][i] - Terms(step)[row].delta);
+        gradients[n][i] = scores[n][i] * (gradients[n][i] - (i % 2 == 0 ? delta.x : delta.y));
       }
     }
   }
@@ -180,7 +207,6 @@ class KeyGradient {
   std::byte* shared_;
   AttentionTile tile_;
   int key_head_;
-  int steps_per_head_;
   float dk_[kHeadSize / 8][4], dv_[kHeadSize / 8][4];
 };
 

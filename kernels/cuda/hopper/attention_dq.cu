@@ -28,7 +28,8 @@ class QueryGradient {
   }
 
   __device__ void Run() {
-    const WarpIntervals sees = IntervalsOf(p_.in.plan, tile_.first, tile_.count);
+    const WarpIntervals rows = IntervalsOf(p_.in.plan, tile_.first, tile_.count);
+    const KvInterval first = Uniform(rows.first), last = Uniform(rows.last);
     const int steps = (tile_.end - tile_.begin + kTiles.step - 1) / kTiles.step;
     Clear(dq_);
     LoadTerms();
@@ -43,7 +44,7 @@ class QueryGradient {
       __syncthreads();  // the step is here, and nobody reads the other stage any more
       if (step + 1 < steps) CopyStep(step + 1);
       const int key = tile_.begin + step * kTiles.step;
-      const Visible visible = VisibleOf(sees.first, sees.last, key, kTiles.step);
+      const Visible visible = VisibleOf(first, last, key, kTiles.step);
       if (visible != Visible::kNothing) ComputeStep(step, key, visible);
     }
     __syncthreads();  // the other warps have read their rows of Q
@@ -104,10 +105,9 @@ class QueryGradient {
     WaitForProducts<1>();
     PinRegisters(scores);
     if (visible == Visible::kAll) {
-      Probabilities(KvInterval{key, key + kTiles.step}, KvInterval{key, key + kTiles.step}, key,
-                    scores);
+      Probabilities<true>(key, scores);
     } else {
-      Probabilities(IntervalOfRow(0), IntervalOfRow(1), key, scores);
+      Probabilities<false>(key, scores);
     }
     WaitForProducts<0>();
     PinRegisters(gradients);
@@ -128,20 +128,22 @@ class QueryGradient {
     PinRegisters(dq_);
   }
 
-  __device__ KvInterval IntervalOfRow(int half) const {
-    return Row(half) < tile_.count ? IntervalOf(p_.in.plan, tile_.first + Row(half)) : KvInterval{};
-  }
-
-  // The lane's upper and lower row see these keys of the step from `key`.
-  __device__ void Probabilities(const KvInterval& upper, const KvInterval& lower, int key,
-                                float (&scores)[kBlocks][4]) const {
+  template <bool kAll>
+  __device__ void Probabilities(int key, float (&scores)[kBlocks][4]) const {
     const float c = p_.in.softmax_scale * kLog2E;
 #pragma unroll
-    for (int n = 0; n < kBlocks; ++n) {
+    for (int half = 0; half < 2; ++half) {
+      const int row = Row(half);
+      const KvInterval sees =
+          kAll || row >= tile_.count ? KvInterval{} : IntervalOf(p_.in.plan, tile_.first + row);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int at = key + n * 8 + mma::AccumulatorColumn(Lane(), i);
-        scores[n][i] = Probability(c, terms_[i / 2], (i < 2 ? upper : lower).Has(at), scores[n][i]);
+      for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int at = key + n * 8 + mma::AccumulatorColumn(Lane(), i);
+          float& score = scores[n][2 * half + i];
+          score = Probability(c, terms_[half].lse, kAll || sees.Has(at), score);
+        }
       }
     }
   }
@@ -156,7 +158,7 @@ class QueryGradient {
 
 }  // namespace
 
-SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 3)
+SEQUELA_KERNEL __launch_bounds__(kTiles.threads(), 4)
     sequela_attention_dq_64_hopper(AttentionBackwardParams<bf16> p) {
   extern __shared__ __align__(1024) std::byte shared[];
   QueryGradient<64>(p, shared).Run();

@@ -31,6 +31,9 @@ class Forward {
     head_ = work.head;
     key_head_ = Uniform(head_ / p.in.heads_per_key_head);
     first_ = Uniform(Warpgroup() * kWarpgroupRows);
+    const WarpIntervals sees =
+        IntervalsOf(p.in.plan, tile_.first + first_, min(kWarpgroupRows, tile_.count - first_));
+    sees_ = {Uniform(sees.first), Uniform(sees.last)};
   }
 
   __device__ void Run() {
@@ -48,10 +51,7 @@ class Forward {
       PublishShared();
       __syncthreads();  // the step is here, and nobody reads the other stage any more
       if (key + kTiles.step < tile_.end) CopyStep(Other(stage), key + kTiles.step);
-      // Read again at every step: kept, they would cost registers that this kernel has not got.
-      const WarpIntervals sees = IntervalsOf(p_.in.plan, Fresh(tile_.first + first_),
-                                             min(kWarpgroupRows, tile_.count - first_));
-      const Visible visible = VisibleOf(sees.first, sees.last, key, kTiles.step);
+      const Visible visible = VisibleOf(sees_.first, sees_.last, key, kTiles.step);
       if (visible != Visible::kNothing) ComputeStep(stage, key, visible);
       stage = Other(stage);
     }
@@ -104,12 +104,14 @@ class Forward {
   }
 
   // The thread's upper and lower row of the warpgroup's.
-  __device__ static int Row(int thread, int half) {
-    return thread / 32 % 4 * 16 + half * 8 + mma::AccumulatorRow(thread % 32, 0);
+  __device__ static int Row(unsigned thread, int half) {
+    const auto warp = static_cast<int>(thread / 32 % 4), lane = static_cast<int>(thread % 32);
+    return warp * 16 + half * 8 + mma::AccumulatorRow(lane, 0);
   }
 
   __device__ void Mask(int key, float (&scores)[kBlocks][4]) const {
-    const int thread = FreshThread();
+    const unsigned thread = FreshThread();
+    const int lane = static_cast<int>(thread % 32);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = first_ + Row(thread, half);
@@ -119,7 +121,7 @@ class Forward {
       for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          const int column = n * 8 + mma::AccumulatorColumn(thread % 32, i);
+          const int column = n * 8 + mma::AccumulatorColumn(lane, i);
           float& score = scores[n][half * 2 + i];
           score = sees.Has(key + column) ? score : -INFINITY;
         }
@@ -159,7 +161,8 @@ class Forward {
   }
 
   __device__ void Finish() {
-    const int thread = FreshThread(), tile_first = Fresh(tile_.first), head = Fresh(head_);
+    const unsigned thread = FreshThread();
+    const int tile_first = Fresh(tile_.first), head = Fresh(head_);
     float inverse[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -181,7 +184,8 @@ class Forward {
   std::byte* shared_;
   AttentionTile tile_;
   int head_, key_head_;
-  int first_;  // the warpgroup's rows, from the tile's first
+  int first_;           // the warpgroup's rows, from the tile's first
+  WarpIntervals sees_;  // these rows
   float out_[kHeadSize / 8][4];
   float max_[2];  // by row of the lane; times c
   float sum_[2];  // of the lane's own columns

@@ -20,18 +20,48 @@ __device__ inline int Fresh(int value) {
   asm volatile("" : "+r"(value));
   return value;
 }
-__device__ inline int FreshThread() {
-  int thread;
+__device__ inline unsigned FreshThread() {
+  unsigned thread;
   asm volatile("mov.u32 %0, %%tid.x;\n" : "=r"(thread));
   return thread;
 }
 
-// Starts copying rows [first, first + count) of one head into a tile of kRows; zeros beyond.
+// Starts copying rows [first, first + count) of one head into a tile of kRows; zeros beyond. All
+// kThreads threads of a block: eight side by side bring a row of a panel. What this costs is
+// instructions for addresses. So products of 32 bits have results of 64, which is one instruction;
+// all but the row's part is immediate; and of a tile that is full no row is asked whether it
+// exists. REQUIRES: strides below 2^31.
 template <int kHeadSize, int kRows, int kThreads>
 __device__ void CopyPanels(std::uint32_t tile, const Rows<const bf16>& from, int first, int count,
                            int head) {
-  const auto place = [&](int row, int chunk) { return tile + panel::Byte(kRows, row, chunk); };
-  CopyInto<kHeadSize, kRows, kThreads>(place, FreshThread(), from, first, count, head);
+  constexpr int kRowsAtOnce = kThreads / panel::kChunks;
+  static_assert(kThreads % panel::kChunks == 0 && kRows % kRowsAtOnce == 0);
+  static_assert(kRowsAtOnce % 8 == 0, "whole patterns apart, so that places differ by a constant");
+  const unsigned thread = FreshThread();
+  const auto row = static_cast<int>(thread / panel::kChunks);
+  const auto chunk = static_cast<int>(thread % panel::kChunks);
+  const std::uint32_t to = tile + panel::Byte(kRows, row, chunk);
+  const bf16* const source =
+      from.data +
+      std::uint64_t{static_cast<unsigned>(first + row)} * static_cast<unsigned>(from.stride) +
+      static_cast<unsigned>(head * kHeadSize + chunk * mma::kChunk);
+  const auto for_chunks = [&](const auto& copy) {
+#pragma unroll
+    for (int i = 0; i < kRows; i += kRowsAtOnce) {
+#pragma unroll
+      for (int p = 0; p < kHeadSize / panel::kColumns; ++p) {
+        copy(row + i, to + i * panel::kRowBytes + p * panel::PanelBytes(kRows),
+             source + i * from.stride + p * panel::kColumns);
+      }
+    }
+  };
+  if (count >= kRows) {
+    for_chunks([](int, std::uint32_t place, const bf16* chunk) { CopyAsync16(place, chunk); });
+  } else {
+    for_chunks([&](int row, std::uint32_t place, const bf16* chunk) {
+      CopyAsync16(place, row < count ? chunk : from.data, row < count);
+    });
+  }
 }
 
 // Products of rows, in the background: c [64 x 64] = rows a [64 x H] . rows b [64 x H]; a from row
