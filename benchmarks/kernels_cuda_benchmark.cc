@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <stdexcept>
 
 #include "benchmarks/kernels_cuda/bench.h"
@@ -71,7 +72,8 @@ std::vector<Case> ChosenCases(const Settings& settings) {
   return chosen;
 }
 
-nlohmann::ordered_json Measure(Bench& bench, const Settings& settings, const Case& what) {
+// The same arguments once or, where they are small, several times.
+std::vector<Prepared> TurnsOf(Bench& bench, const Settings& settings, const Case& what) {
   std::vector<Prepared> turns;
   std::int64_t bytes = 0;
   while (turns.empty() ||
@@ -80,32 +82,54 @@ nlohmann::ordered_json Measure(Bench& bench, const Settings& settings, const Cas
     turns.push_back(what.prepare(bench));
     bytes += bench.TakeAllocatedBytes();
   }
-  const std::vector<double> times = bench.Time(turns, settings.once ? 1 : settings.repeats);
+  return turns;
+}
+
+nlohmann::ordered_json Answer(const Case& what, const Prepared& prepared,
+                              const std::vector<double>& times) {
   std::vector<double> sorted = times;
   std::sort(sorted.begin(), sorted.end());
   const double median = sorted[sorted.size() / 2];
-  const Prepared& first = turns.front();
   return {{"case", what.name},
           {"median_ms", median},
           {"min_ms", sorted.front()},
           {"max_ms", sorted.back()},
-          {"flops", first.flops},
-          {"bytes", first.bytes},
-          {"workspace_bytes", first.workspace_bytes},
-          {"rate", (first.flops > 0.0 ? first.flops : first.bytes) / (median * 1e-3)},
+          {"flops", prepared.flops},
+          {"bytes", prepared.bytes},
+          {"workspace_bytes", prepared.workspace_bytes},
+          {"rate", (prepared.flops > 0.0 ? prepared.flops : prepared.bytes) / (median * 1e-3)},
           {"milliseconds", times}};
+}
+
+// Of cases that are measured together.
+std::vector<nlohmann::ordered_json> Measure(Bench& bench, const Settings& settings,
+                                            std::span<const Case> cases) {
+  std::vector<std::vector<Prepared>> turns;
+  for (const Case& what : cases) turns.push_back(TurnsOf(bench, settings, what));
+  const auto times = bench.Time(turns, settings.once ? 1 : settings.repeats);
+  std::vector<nlohmann::ordered_json> answers;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    answers.push_back(Answer(cases[i], turns[i].front(), times[i]));
+  }
+  return answers;
 }
 
 void Run(Device& device, const Settings& settings) {
   Bench bench(device, settings.tiny);
-  for (const Case& what : ChosenCases(settings)) {
-    nlohmann::ordered_json answer;
+  const std::vector<Case> cases = ChosenCases(settings);
+  for (std::size_t begin = 0, end = 0; begin < cases.size(); begin = end) {
+    const bool two = begin + 1 < cases.size() && cases[begin + 1].beside == cases[begin].name;
+    end = begin + (two ? 2 : 1);
+    const auto together = std::span(cases).subspan(begin, end - begin);
+    std::vector<nlohmann::ordered_json> answers;
     try {
-      answer = Measure(bench, settings, what);
-    } catch (const std::exception& error) {  // one case's fault must not cost the others' figures
-      answer = {{"case", what.name}, {"error", error.what()}};
+      answers = Measure(bench, settings, together);
+    } catch (const std::exception& error) {  // their fault must not cost the others' figures
+      for (const Case& what : together) {
+        answers.push_back({{"case", what.name}, {"error", error.what()}});
+      }
     }
-    fmt::print("{}\n", answer.dump());
+    for (const auto& answer : answers) fmt::print("{}\n", answer.dump());
     std::fflush(stdout);
   }
 }

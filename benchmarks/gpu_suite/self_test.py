@@ -135,11 +135,16 @@ class ParityTest(unittest.TestCase):
 
 class CrossEntropyTest(unittest.TestCase):
     def test_the_limit_does_not_depend_on_how_far_pytorch_came(self):
-        both = {"products": {}, "torch products": {}}
-        names = cross_entropy.products_of({"1x1": both, "2x2": both})
-        self.assertEqual(len(names), 2)
-        names = cross_entropy.products_of({"1x1": both, "2x2": {"products": {}}})
-        self.assertEqual(names, ("products",))
+        ours = {"products": {"milliseconds": [2.0, 3.0, 4.0]}}
+        self.assertEqual(cross_entropy.limit_of(ours), 3.0)
+        self.assertEqual(cross_entropy.limit_of({**ours, "torch products": {"milliseconds": [1.0]}}), 3.0)
+
+    def test_pytorchs_products_stand_beside_the_limit(self):
+        ours = {"products": {"milliseconds": [2.0]}}
+        both = {**ours, "torch products": {"milliseconds": [3.0]}}
+        self.assertEqual(cross_entropy.torch_products({"1x1": ours}), [])
+        (said,) = cross_entropy.torch_products({"1x1": ours, "2x2": both})
+        self.assertIn("1.50 - 1.50", said)
 
 
 class StepsGoalTest(unittest.TestCase):

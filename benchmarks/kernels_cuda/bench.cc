@@ -81,21 +81,29 @@ std::shared_ptr<Buffer> Bench::UploadBytes(std::span<const std::byte> bytes) {
   return memory;
 }
 
-std::vector<double> Bench::Time(const std::vector<Prepared>& turns, int repeats) {
+std::vector<std::vector<double>> Bench::Time(const std::vector<std::vector<Prepared>>& cases,
+                                             int repeats) {
   const Stopwatch warm_up;
   do {
-    for (const Prepared& turn : turns) turn.run();
+    for (const auto& turns : cases) {
+      for (const Prepared& turn : turns) turn.run();
+    }
     device_.Synchronize();
   } while (!tiny_ && warm_up.Seconds() < kWarmUpSeconds);
   // All repeats are enqueued before the first is waited for: the host's part is hidden, as it is in
   // training.
-  StreamClock clock(device_, repeats);
-  for (int i = 0; i < repeats; ++i) {
+  const auto count = static_cast<int>(cases.size());
+  StreamClock clock(device_, repeats * count);
+  for (int i = 0; i < repeats * count; ++i) {
+    const auto& turns = cases[static_cast<std::size_t>(i % count)];
     clock.Begin(i);
-    turns[static_cast<std::size_t>(i) % turns.size()].run();
+    turns[static_cast<std::size_t>(i / count) % turns.size()].run();
     clock.End(i);
   }
-  return clock.Milliseconds();
+  const std::vector<double> all = clock.Milliseconds();
+  std::vector<std::vector<double>> times(cases.size());
+  for (std::size_t i = 0; i < all.size(); ++i) times[i % cases.size()].push_back(all[i]);
+  return times;
 }
 
 }  // namespace sequela::benchmarks

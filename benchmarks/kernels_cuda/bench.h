@@ -69,9 +69,11 @@ class Bench {
   // What was allocated since the last call.
   std::int64_t TakeAllocatedBytes();
 
-  // Milliseconds of each repeat, after a warm-up of all turns. Repeats take turns, so that what one
-  // left in a cache is no use to the next.
-  std::vector<double> Time(const std::vector<Prepared>& turns, int repeats);
+  // Milliseconds of each repeat of each case, after a warm-up of all. A case's repeats go round its
+  // arguments, so that what one left in a cache is no use to the next; and each repeat is one of
+  // every case, so that all meet the same clocks.
+  std::vector<std::vector<double>> Time(const std::vector<std::vector<Prepared>>& cases,
+                                        int repeats);
 
  private:
   std::shared_ptr<Buffer> UploadBytes(std::span<const std::byte> bytes);
@@ -86,6 +88,7 @@ class Bench {
 struct Case {
   std::string name;
   std::function<Prepared(Bench&)> prepare;
+  std::string beside;  // the name of the case before it that it is measured together with, if any
 };
 
 struct Documents {

@@ -229,10 +229,10 @@ std::vector<Case> CrossEntropyCases() {
     for (const std::int64_t vocabulary : {8192, 32768, 131072}) {
       const HeadShape shape{8192, hidden, vocabulary};
       const std::string name = fmt::format("{}x{}", hidden, vocabulary);
-      cases.push_back(
-          {"products/" + name, [shape](Bench& bench) { return PrepareProducts(bench, shape); }});
+      const std::string limit = "products/" + name;
+      cases.push_back({limit, [shape](Bench& bench) { return PrepareProducts(bench, shape); }, {}});
       cases.push_back({"cross_entropy/" + name,
-                       [shape](Bench& bench) { return PrepareCrossEntropy(bench, shape); }});
+                       [shape](Bench& bench) { return PrepareCrossEntropy(bench, shape); }, limit});
     }
   }
   return cases;

@@ -2,8 +2,8 @@
 
   torch_gpu_cross_entropy.py --shapes 768x8192,2048x131072 --tokens 8192
 
-bf16 hidden states and weights, loss in fp32. The three products alone first, of all shapes: the best of
-either program's is the limit. Then linear + cross_entropy, then the same by torch.compile, once for each
+bf16 hidden states and weights, loss in fp32. The three products alone first, of all shapes: they stand
+beside ours, which are the limit. Then linear + cross_entropy, then the same by torch.compile, once for each
 vocabulary: the width, which only the products see, is dynamic. Peak extra memory is what the allocator
 held at most beyond arguments and gradients. After --limit seconds no case is begun; {"left_out": cases}
 says which. --warm fills the compiler's cache and measures nothing."""

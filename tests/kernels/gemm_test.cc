@@ -189,6 +189,47 @@ TEST(GemmRowsTest, ARowDoesNotDependOnAnother) {
   EXPECT_EQ(run(std::nan("")), run(1.0));
 }
 
+// Small integers, so that every sum is exact: of a result that no cache holds, for which a GPU's
+// algorithm is chosen by another rule where it is added to.
+TEST(GemmLargeResultTest, IsAddedToExactly) {
+  constexpr std::int64_t kRows = 33000, kColumns = 512, kDepth = 40;
+  const auto in_a = [](std::int64_t k, std::int64_t m) { return (7 * k + m) % 5 - 2; };
+  const auto in_b = [](std::int64_t k, std::int64_t n) { return (3 * k + 2 * n) % 7 - 3; };
+  const auto matrix = [](std::int64_t columns, const auto& number) {
+    Matrix<double> values(kDepth, columns);
+    for (std::int64_t k = 0; k < kDepth; ++k) {
+      for (std::int64_t i = 0; i < columns; ++i) values(k, i) = static_cast<double>(number(k, i));
+    }
+    return PoisonedMatrix(kBf16, values);
+  };
+  PoisonedMatrix a = matrix(kRows, in_a), b = matrix(kColumns, in_b), c(kFp32, kRows, kColumns);
+  std::int64_t expected[5][7] = {};  // the factors repeat
+  for (std::int64_t k = 0; k < kDepth; ++k) {
+    for (std::int64_t m = 0; m < 5; ++m) {
+      for (std::int64_t n = 0; n < 7; ++n) expected[m][n] += in_a(k, m) * in_b(k, n);
+    }
+  }
+  Exec exec = testing::TestExec();
+  GemmArgs args{.a = a.view(), .b = b.view(), .c = c.view(), .transpose_a = true};
+  PoisonedWorkspace workspace(GemmWorkspaceBytes(exec, args));
+  exec.workspace = workspace.span();
+  for (const bool accumulate : {false, true}) {
+    args.accumulate = accumulate;
+    Gemm(exec, args);
+    testing::Synchronize();
+    const std::span<const float> sums = c.floats();
+    std::int64_t wrong = 0;
+    for (std::int64_t m = 0; m < kRows; ++m) {
+      for (std::int64_t n = 0; n < kColumns; ++n) {
+        const std::int64_t once = expected[m % 5][n % 7];
+        const auto sum = sums[static_cast<std::size_t>(m * kColumns + n)];
+        wrong += sum != static_cast<float>(accumulate ? 2 * once : once);
+      }
+    }
+    EXPECT_EQ(wrong, 0) << (accumulate ? "added" : "written");
+  }
+}
+
 // The workspace is planned once, with the largest batch, be it a multiple of the tiles' rows or
 // not.
 class GemmWorkspaceTest : public ::testing::Test {
