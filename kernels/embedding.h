@@ -33,8 +33,10 @@ class EmbeddingPlan {
   using Piece = EmbeddingPiece;
   using SplitToken = EmbeddingSplitToken;
 
-  void Reserve(std::int64_t max_tokens);
-  // REQUIRES: 0 <= token < table_rows.
+  // After it, Build allocates nothing.
+  void Reserve(std::int64_t max_tokens, std::int64_t table_rows);
+  // In time proportional to tokens + table_rows: a device waits for it. REQUIRES: 0 <= token <
+  // table_rows.
   void Build(std::span<const std::int32_t> token, std::int64_t table_rows);
 
   std::span<const std::int32_t> position() const { return position_; }
@@ -61,7 +63,10 @@ class EmbeddingPlan {
   static std::int64_t ImageBytesBound(std::int64_t max_tokens);
 
  private:
-  std::vector<std::uint64_t> keys_;  // token << 32 | position
+  void SortByToken(std::span<const std::int32_t> token, std::int64_t table_rows);
+  void AddPieces(std::int32_t token, std::int32_t begin, std::int32_t end);
+
+  std::vector<std::int32_t> end_;  // by token: of its positions so far
   std::vector<std::int32_t> position_;
   std::vector<Piece> pieces_;
   std::vector<SplitToken> split_tokens_;

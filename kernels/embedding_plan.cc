@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/base/int_math.h"
 #include "kernels/embedding.h"
@@ -24,45 +25,54 @@ std::int64_t MaxSplitTokens(std::int64_t tokens) {
 
 }  // namespace
 
-void EmbeddingPlan::Reserve(std::int64_t max_tokens) {
+void EmbeddingPlan::Reserve(std::int64_t max_tokens, std::int64_t table_rows) {
   const auto size = static_cast<std::size_t>(max_tokens);
-  keys_.reserve(size);
+  end_.reserve(static_cast<std::size_t>(table_rows));
   position_.reserve(size);
   pieces_.reserve(size);
   split_tokens_.reserve(static_cast<std::size_t>(MaxSplitTokens(max_tokens)));
 }
 
 void EmbeddingPlan::Build(std::span<const std::int32_t> token, std::int64_t table_rows) {
-  keys_.clear();
-  position_.clear();
   pieces_.clear();
   split_tokens_.clear();
   num_partials_ = 0;
+  SortByToken(token, table_rows);
+  std::int32_t begin = 0;
+  for (std::int64_t row = 0; row < table_rows; ++row) {
+    const std::int32_t end = end_[static_cast<std::size_t>(row)];
+    if (begin < end) AddPieces(narrow<std::int32_t>(row), begin, end);
+    begin = end;
+  }
+}
+
+// By counting: how often each token occurs, where its positions begin, and then one after another.
+void EmbeddingPlan::SortByToken(std::span<const std::int32_t> token, std::int64_t table_rows) {
+  end_.assign(static_cast<std::size_t>(table_rows), 0);
   for (std::size_t t = 0; t < token.size(); ++t) {
     SEQUELA_CHECK(token[t] >= 0 && token[t] < table_rows, "token {} of {}", token[t], table_rows);
-    keys_.push_back(static_cast<std::uint64_t>(token[t]) << 32 | t);
+    ++end_[static_cast<std::size_t>(token[t])];
   }
-  std::ranges::sort(keys_);
-  for (const std::uint64_t key : keys_) {
-    position_.push_back(static_cast<std::int32_t>(key & 0xffffffffU));
+  std::exclusive_scan(end_.begin(), end_.end(), end_.begin(), 0);
+  position_.resize(token.size());
+  for (std::size_t t = 0; t < token.size(); ++t) {
+    const std::int32_t to = end_[static_cast<std::size_t>(token[t])]++;
+    position_[static_cast<std::size_t>(to)] = static_cast<std::int32_t>(t);
   }
-  const auto token_at = [&](std::size_t i) { return static_cast<std::int32_t>(keys_[i] >> 32); };
-  for (std::size_t begin = 0; begin < keys_.size();) {
-    std::size_t end = begin;
-    while (end < keys_.size() && token_at(end) == token_at(begin)) ++end;
-    const bool split = end - begin > static_cast<std::size_t>(kPiecePositions);
-    const std::int64_t first_partial = num_partials_;
-    for (std::size_t i = begin; i < end; i += static_cast<std::size_t>(kPiecePositions)) {
-      const std::size_t piece_end = std::min(end, i + static_cast<std::size_t>(kPiecePositions));
-      const std::int64_t partial = split ? num_partials_++ : -1;
-      pieces_.push_back({token_at(begin), narrow<std::int32_t>(i), narrow<std::int32_t>(piece_end),
-                         narrow<std::int32_t>(partial)});
-    }
-    if (split) {
-      split_tokens_.push_back({token_at(begin), narrow<std::int32_t>(first_partial),
-                               narrow<std::int32_t>(num_partials_ - first_partial)});
-    }
-    begin = end;
+}
+
+// Of a token whose positions are [begin, end).
+void EmbeddingPlan::AddPieces(std::int32_t token, std::int32_t begin, std::int32_t end) {
+  constexpr auto kPositions = static_cast<std::int32_t>(kPiecePositions);
+  const bool split = end - begin > kPositions;
+  const std::int64_t first_partial = num_partials_;
+  for (std::int32_t i = begin; i < end; i += kPositions) {
+    const std::int64_t partial = split ? num_partials_++ : -1;
+    pieces_.push_back({token, i, std::min(end, i + kPositions), narrow<std::int32_t>(partial)});
+  }
+  if (split) {
+    split_tokens_.push_back({token, narrow<std::int32_t>(first_partial),
+                             narrow<std::int32_t>(num_partials_ - first_partial)});
   }
 }
 

@@ -72,7 +72,7 @@ BatchInput::BatchInput(const ModelConfig& config, const DecoderOptions& options,
       vocab_size_(config.vocab_size),
       with_backward_(options.with_backward),
       rope_(RopeSettings(config)) {
-  if (with_backward_) embedding_plan_.Reserve(max_tokens_);
+  if (with_backward_) embedding_plan_.Reserve(max_tokens_, vocab_size_);
   if (device_.is_host()) return;
   head_plan_.Reserve(max_tokens_);
   staging_.emplace(device_, StagingBytes());
