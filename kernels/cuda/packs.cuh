@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/elements.cuh"
+#include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/row_kernels.h"
 
 namespace sequela::cuda {
@@ -156,12 +157,6 @@ __device__ inline void AddTo(Floats<N>& sum, const Floats<N>& term) {
   for (int j = 0; j < N; ++j) sum.v[j] += term.v[j];
 }
 
-__device__ inline std::uint32_t Bf16Pair(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return __bfloat16_as_ushort(pair.x) | static_cast<std::uint32_t>(__bfloat16_as_ushort(pair.y))
-                                            << 16;
-}
-
 // PackAs<T>: rounded to T. NaNs, whose bits the instruction would not keep, have a path of their
 // own, so that the others pay for one test of two elements instead of five instructions for each.
 template <typename T, int N>
@@ -174,7 +169,7 @@ __device__ inline Pack<T, N> PackAs(const Floats<N>& floats) {
     bool any_nan = false;
 #pragma unroll
     for (int i = 0; i < N; i += 2) {
-      pack.words[i / 2] = Bf16Pair(floats.v[i], floats.v[i + 1]);
+      pack.words[i / 2] = PackBf16(floats.v[i], floats.v[i + 1]);
       any_nan |= floats.v[i] != floats.v[i] || floats.v[i + 1] != floats.v[i + 1];
     }
     // A vote, because the compiler makes selections of a branch that a lane may take for itself.
