@@ -12,6 +12,10 @@ BACKWARD_TERAFLOPS = 220
 
 GOALS = {
     "parity": ("parity and repeats on the GPU", "every test passes"),
+    "agreement": (
+        "the interpreter of tests/ptx beside the GPU",
+        "the same bits, or a rounding apart where kernels approximate",
+    ),
     "sanitizer": ("memcheck, racecheck, initcheck, synccheck on small shapes", "clean"),
     "attention_forward": (
         "attention forward, head size 128, documents of 8k and 16k",

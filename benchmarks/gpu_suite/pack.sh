@@ -90,6 +90,12 @@ make_store() {
   cp -r $build/store $package/data/store
 }
 
+# What the interpreter of tests/ptx makes of the kernels: the GPU's results are held against it.
+record_interpreted() {
+  SEQUELA_TEST_BACKEND=ptx SEQUELA_AGREEMENT=$PWD/$package/data/interpreted \
+    $build/tests/ptx_agreement_test --gtest_brief=1 --gtest_filter='*Record*' >&2
+}
+
 write_facts() {
   local commit toolkit changed=""
   commit=$(git rev-parse --short=12 HEAD 2> /dev/null || echo "not known")
@@ -108,6 +114,7 @@ rm -f $build/nvidia_libraries
 copy_libraries
 make_store
 cp benchmarks/gpu_suite/experiment.yaml $package/data/
+record_interpreted
 write_facts
 if [ $pack = no ]; then realpath $package; exit; fi
 

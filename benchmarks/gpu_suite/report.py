@@ -42,6 +42,7 @@ class Report:
         print(text, flush=True)
 
     def bullets(self, lines):
+        lines = list(lines)
         self._lines += [*(f"- {line}" for line in lines), ""]
         for line in lines:
             print(f"- {line}", flush=True)

@@ -133,6 +133,32 @@ class ParityTest(unittest.TestCase):
         self.assertEqual(test["parameter"], "Large")
 
 
+class AgreementTest(unittest.TestCase):
+    def read(self, **properties):
+        test = {"name": "OfAGpu/bias", "result": "COMPLETED", "time": "1s", **properties}
+        return list(parity.tests_of({"testsuites": [{"name": "S", "testsuite": [test]}]}))
+
+    def goal(self, tests):
+        said = []
+        report = types.SimpleNamespace(
+            goal=lambda *arguments: said.append(arguments), text=lambda text: None, bullets=list
+        )
+        parity.report_agreement(report, tests)
+        return said
+
+    def test_the_same_bits_are_counted(self):
+        ((_, text, met),) = self.goal(self.read(fp32="exact", bf16="3 numbers differ"))
+        self.assertIn("1 runs of 1 operations the same bits, 0 operations apart", text)
+        self.assertTrue(met)
+
+    def test_a_failure_misses_the_goal(self):
+        ((_, _, met),) = self.goal(self.read(fp32="exact", failures=[{"failure": "other bits"}]))
+        self.assertFalse(met)
+
+    def test_nothing_compared_is_no_goal(self):
+        self.assertEqual(self.goal(self.read()), [])
+
+
 class CrossEntropyTest(unittest.TestCase):
     def test_the_limit_does_not_depend_on_how_far_pytorch_came(self):
         ours = {"products": {"milliseconds": [2.0, 3.0, 4.0]}}

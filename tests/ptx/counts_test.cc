@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "tests/ptx/interpreted_alone.h"
 #include "tests/ptx/interpreter.h"
 #include "tests/ptx/operations.h"
 #include "tests/ptx/table.h"

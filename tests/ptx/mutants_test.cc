@@ -9,40 +9,12 @@
 #include <set>
 
 #include "tests/ptx/instruction_testing.h"
-#include "tests/ptx/module.h"
+#include "tests/ptx/interpreted_alone.h"
+#include "tests/ptx/module_texts.h"
 #include "tests/ptx/operations.h"
 
 namespace sequela::ptx {
 namespace {
-
-// The texts of the build's modules, and which kernels they hold.
-class Modules {
- public:
-  Modules() {
-    for (const auto& file : BuiltModules()) texts_.push_back(TextOf(file));
-  }
-  // The text of the module with this kernel, and where its body begins and ends.
-  struct Place {
-    const std::string* text = nullptr;
-    std::size_t begin = 0;
-    std::size_t end = 0;
-  };
-  [[nodiscard]] Place Find(const std::string& kernel) const {
-    for (const std::string& text : texts_) {
-      const std::size_t entry = text.find(".entry " + kernel + "(");
-      if (entry == std::string::npos) continue;
-      return {&text, text.find("\n{", entry), text.find("\n}\n", entry)};
-    }
-    return {};
-  }
-
- private:
-  std::vector<std::string> texts_;
-};
-const Modules& All() {
-  static const Modules modules;
-  return modules;
-}
 
 struct Mutation {
   std::string name;
@@ -67,7 +39,7 @@ const std::vector<Mutation>& Mutations() {
 }
 
 // Where the kernel has what a mutation looks for.
-std::vector<std::size_t> Occurrences(const Modules::Place& place, const Mutation& mutation) {
+std::vector<std::size_t> Occurrences(const ModuleTexts::Place& place, const Mutation& mutation) {
   std::vector<std::size_t> found;
   for (std::size_t at = place.text->find(mutation.found, place.begin); at < place.end;
        at = place.text->find(mutation.found, at + 1)) {
@@ -78,7 +50,7 @@ std::vector<std::size_t> Occurrences(const Modules::Place& place, const Mutation
 }
 
 // The module's text with the occurrence replaced.
-std::string Mutant(const Modules::Place& place, const Mutation& mutation, std::size_t at,
+std::string Mutant(const ModuleTexts::Place& place, const Mutation& mutation, std::size_t at,
                    const std::string& replacement) {
   std::string text = *place.text;
   const std::size_t end = mutation.whole ? text.find(';', at) + 1 : at + mutation.found.size();
@@ -108,12 +80,12 @@ class MutantsTest : public ::testing::TestWithParam<Operation> {
   // Whether the operation fails with this text, or gives other bytes than the right ones.
   bool IsCaught(const std::string& text) {
     LoadText(text);
-    Bytes got;
+    Results got;
     const std::string fault = FaultOf([&] { got = GetParam().run(kType); });
     return !fault.empty() || got != right_;
   }
   void TryAll(const std::string& kernel) {
-    const Modules::Place place = All().Find(kernel);
+    const ModuleTexts::Place place = ModuleTexts::All().Find(kernel);
     ASSERT_NE(place.text, nullptr) << kernel;
     for (const Mutation& mutation : Mutations()) {
       std::string unseen;
@@ -135,7 +107,7 @@ class MutantsTest : public ::testing::TestWithParam<Operation> {
   }
 
   static constexpr DType kType = DType::kBFloat16;
-  Bytes right_ = GetParam().run(kType);
+  Results right_ = GetParam().run(kType);
 };
 
 TEST_P(MutantsTest, AreCaught) {

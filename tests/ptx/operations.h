@@ -1,11 +1,10 @@
 // Every operation that has kernels, once at a small layer's shape, for tests that look at the
-// kernels rather than at the results. A program that includes this runs on the interpreter alone.
+// kernels rather than at the results.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 #include "kernels/adamw.h"
@@ -32,18 +31,17 @@ using testing::Shared;
 using testing::SharedVector;
 using testing::TestExec;
 
-// Set before the first test, and read there.
-inline const bool kOnPtx = setenv("SEQUELA_TEST_BACKEND", "ptx", 1) == 0;
-
-using Bytes = std::vector<std::byte>;
+// What an operation wrote of one matrix, surroundings included.
+struct Written {
+  DType type;
+  std::vector<std::byte> bytes;
+  friend bool operator==(const Written&, const Written&) = default;
+};
+using Results = std::vector<Written>;
 template <typename... Matrices>
-Bytes BytesOf(Matrices&... matrices) {
-  Bytes all;
-  const auto append = [&all](const Bytes& bytes) {
-    all.insert(all.end(), bytes.begin(), bytes.end());
-  };
-  (append(matrices.bytes()), ...);
-  return all;
+Results ResultsOf(Matrices&... matrices) {
+  testing::Synchronize();
+  return {Written{matrices.view().dtype, matrices.bytes()}...};
 }
 
 // The shape of all operations: a small layer's, with documents around a tile's edge.
@@ -63,7 +61,7 @@ inline PoisonedMatrix Ones(std::int64_t columns) {
   return {DType::kFloat32, ones};
 }
 
-inline Bytes Elementwise(DType type) {
+inline Results Elementwise(DType type) {
   PoisonedMatrix a = Random(type, kTokens, kWidth);
   PoisonedMatrix b = Random(type, kTokens, kWidth);
   PoisonedMatrix other(type == DType::kFloat32 ? DType::kBFloat16 : DType::kFloat32, kTokens,
@@ -72,10 +70,10 @@ inline Bytes Elementwise(DType type) {
   Add(TestExec(), {.a = a.view(), .b = b.view(), .out = a.view()});
   Scale(TestExec(), {.x = a.view(), .factor = 0.5F});
   FillZero(TestExec(), {.x = b.view()});
-  return BytesOf(a, b, other);
+  return ResultsOf(a, b, other);
 }
 
-inline Bytes RmsNorm(DType type) {
+inline Results RmsNorm(DType type) {
   PoisonedMatrix x = Random(type, kTokens, kWidth);
   PoisonedMatrix residual = Random(DType::kFloat32, kTokens, kWidth);
   PoisonedMatrix sum(DType::kFloat32, kTokens, kWidth);
@@ -98,10 +96,10 @@ inline Bytes RmsNorm(DType type) {
                                                   .rstd = rstd.floats(),
                                                   .d_input = residual.view(),
                                                   .d_gain = d_gain.floats()});
-  return BytesOf(sum, y, rstd, residual, d_gain);
+  return ResultsOf(sum, y, rstd, residual, d_gain);
 }
 
-inline Bytes Swiglu(DType type) {
+inline Results Swiglu(DType type) {
   PoisonedMatrix gate_up = Random(type, kTokens, 2 * kWidth);
   PoisonedMatrix out(type, kTokens, kWidth);
   SwigluForward(TestExec(), {.gate_up_T2F = gate_up.view(), .out_TF = out.view()});
@@ -109,16 +107,16 @@ inline Bytes Swiglu(DType type) {
   SwigluBackward(
       TestExec(),
       {.gate_up_T2F = gate_up.view(), .d_out_TF = out.view(), .d_gate_up_T2F = d_gate_up.view()});
-  return BytesOf(out, d_gate_up);
+  return ResultsOf(out, d_gate_up);
 }
 
-inline Bytes Bias(DType type) {
+inline Results Bias(DType type) {
   PoisonedMatrix x = Random(type, kTokens, kWidth);
   PoisonedMatrix bias = Ones(kWidth);
   BiasForward(TestExec(), {.x_TD = x.view(), .bias = bias.floats()});
   PoisonedWorkspace workspace(BiasBackwardWorkspaceBytes(kTokens, kWidth));
   BiasBackward(TestExec(1, workspace.span()), {.d_x_TD = x.view(), .d_bias = bias.floats()});
-  return BytesOf(x, bias);
+  return ResultsOf(x, bias);
 }
 
 inline std::vector<std::int32_t> Tokens() {  // the small ones often, as a vocabulary's
@@ -131,7 +129,7 @@ inline std::vector<std::int32_t> Tokens() {  // the small ones often, as a vocab
   return tokens;
 }
 
-inline Bytes Embedding(DType type) {
+inline Results Embedding(DType type) {
   const SharedVector<std::int32_t> tokens = Shared(Tokens());
   PoisonedMatrix table = Random(type, kVocabulary, kWidth);
   PoisonedMatrix out(type, kTokens, kWidth);
@@ -146,7 +144,7 @@ inline Bytes Embedding(DType type) {
                                                     .plan_image = image.data(),
                                                     .d_out_TD = out.view(),
                                                     .d_table_VD = d_table.view()});
-  return BytesOf(out, d_table);
+  return ResultsOf(out, d_table);
 }
 
 inline SharedVector<std::int32_t> Positions() {
@@ -157,7 +155,7 @@ inline SharedVector<std::int32_t> Positions() {
   return position;
 }
 
-inline Bytes Dropout(DType type) {
+inline Results Dropout(DType type) {
   PoisonedMatrix x = Random(type, kTokens, kWidth);
   const SharedVector<std::int64_t> sample = {5, 6, 7, 8};
   const SharedVector<std::int32_t> begin = Shared(kDocuments);
@@ -169,20 +167,20 @@ inline Bytes Dropout(DType type) {
                                 .position = position,
                                 .key = 3,
                                 .rate = 0.1});
-  return BytesOf(x);
+  return ResultsOf(x);
 }
 
-inline Bytes TimeRope(DType type) {
+inline Results TimeRope(DType type) {
   PoisonedMatrix x = Random(type, kTokens, kWidth);
   PoisonedMatrix angles = Random(DType::kFloat32, kTokens, kHeads.head_size / 2);
   TimeRopeForward(TestExec(),
                   {.x_TNH = x.view(), .cos_TP = angles.view(), .sin_TP = angles.view()});
   TimeRopeBackward(TestExec(),
                    {.x_TNH = x.view(), .cos_TP = angles.view(), .sin_TP = angles.view()});
-  return BytesOf(x);
+  return ResultsOf(x);
 }
 
-inline Bytes Optimizer(DType) {
+inline Results Optimizer(DType) {
   constexpr std::int64_t kParameters = 10 * kNormTile + 77;
   PoisonedMatrix master = Ones(kParameters);
   PoisonedMatrix m = Ones(kParameters);
@@ -204,10 +202,10 @@ inline Bytes Optimizer(DType) {
                      .gradient_scale = 1,
                      .bias_correction1 = 0.1,
                      .bias_correction2 = 0.05});
-  return BytesOf(master, m, v);
+  return ResultsOf(master, m, v);
 }
 
-inline Bytes Attention(DType type) {
+inline Results Attention(DType type) {
   const AttentionPlan plan = AttentionPlan::Causal(kDocuments);
   SharedVector<std::byte> image(static_cast<std::size_t>(plan.ImageBytes()));
   plan.WriteImage(image);
@@ -250,22 +248,22 @@ inline Bytes Attention(DType type) {
                            .shape = kHeads,
                            .softmax_scale = 0.125F,
                            .dropout = {}});
-  return BytesOf(out, lse, dq, dk, dv);
+  return ResultsOf(out, lse, dq, dk, dv);
 }
 
 // On the kernels for sm_90a, which know bf16 alone.
-inline Bytes AttentionOnHopper(DType type) {
+inline Results AttentionOnHopper(DType type) {
   if (type != DType::kBFloat16) return {};
   const cuda::TestSeam before = cuda::Seam();
   cuda::TestSeam hopper = before;
   hopper.hopper = true;
   cuda::TEST_SetSeam(hopper);
-  Bytes bytes = Attention(type);
+  Results results = Attention(type);
   cuda::TEST_SetSeam(before);
-  return bytes;
+  return results;
 }
 
-inline Bytes CrossEntropyOf(DType type) {
+inline Results CrossEntropyOf(DType type) {
   std::vector<std::int32_t> target = Tokens();
   for (std::size_t t = 2; t < target.size(); t += 7) target[t] = kNoTarget;
   const testing::PlannedTargets targets(target, kVocabulary);
@@ -286,12 +284,12 @@ inline Bytes CrossEntropyOf(DType type) {
                       .dweight_VD = d_weight.view(),
                       .plan = &targets.plan,
                       .plan_image = targets.image.data()});
-  return BytesOf(nll, d_hidden, d_weight);
+  return ResultsOf(nll, d_hidden, d_weight);
 }
 
 struct Operation {
   const char* name;
-  Bytes (*run)(DType type);  // what it wrote, surroundings included
+  Results (*run)(DType type);
 };
 inline constexpr Operation kOperations[] = {{"elementwise", Elementwise},
                                             {"rms_norm", RmsNorm},

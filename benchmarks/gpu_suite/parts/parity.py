@@ -11,6 +11,8 @@ REPEATS = re.compile(r"Repeat|NoBit|ABit|DoesNotDepend|Determin")
 
 # Programs whose kernels for sm_90a hide those of the other GPUs: run a second time without them.
 TWO_FAMILIES = ("kernels_attention_test",)
+# Holds the interpreter's results (tests/ptx) against the GPU's.
+AGREEMENT = "ptx_agreement_test"
 
 
 def jobs(settings, runner):
@@ -29,7 +31,10 @@ def job(settings, runner, program, backend):
         outcome = runner.run(
             [program, f"--gtest_output=json:{results}"],
             settings.left(),
-            environment={"SEQUELA_TEST_BACKEND": backend},
+            environment={
+                "SEQUELA_TEST_BACKEND": backend,
+                "SEQUELA_AGREEMENT": str(settings.program("data/interpreted")),
+            },
         )
         return name, outcome, json.loads(results.read_text()) if results.exists() else None
 
@@ -44,6 +49,7 @@ def tests_of(document):
                 "parameter": BYTES.sub("", test.get("value_param", "")),
                 "result": test["result"],
                 "seconds": test["time"],
+                "agreement": {key: test[key] for key in ("fp32", "bf16") if key in test},
                 "failures": [failure["failure"][:2000] for failure in test.get("failures", [])],
             }
 
@@ -54,15 +60,38 @@ def failure_line(program, test):
     return " ".join(filter(None, [f"{program}: {test['name']}", test["parameter"], why[:300]]))
 
 
+def report_agreement(report, tests):
+    """Of each operation, whether a GPU and the interpreter wrote the same."""
+    compared = [test for test in tests if test["agreement"]]
+    wrong = [test for test in compared if test["failures"]]
+    if not compared:
+        return
+    exact = sum(text == "exact" for test in compared for text in test["agreement"].values())
+    report.text(
+        "The interpreter that tests kernels without a GPU, beside this one: kernels without approximations must "
+        "write the same bits, the others numbers at most a rounding apart."
+    )
+    report.bullets(
+        f"{test['name'].rpartition('/')[2]}: "
+        + ", ".join(f"{dtype} {text}" for dtype, text in test["agreement"].items())
+        for test in compared
+    )
+    text = f"{exact} runs of {len(compared)} operations the same bits, {len(wrong)} operations apart"
+    report.goal("agreement", text, not wrong)
+
+
 def run(settings, report, runner, background):
     report.text(
         "The repository's own tests of each operation against its fp64 reference, of repeats bit for bit, "
         "and of training against the CPU, as `ctest` names them /gpu."
     )
     rows, failures, skipped, passed, repeats = [], [], [], 0, 0
+    agreement = []
     with open(settings.out / "tests.jsonl", "w") as file:
         for name, outcome, document in runner.run_all(jobs(settings, runner), AT_ONCE):
             tests = list(tests_of(document)) if document else []
+            if name == AGREEMENT and not settings.rehearsal:
+                agreement = tests
             for test in tests:
                 file.write(json.dumps({"program": name, **test}) + "\n")
             failed = [test for test in tests if test["failures"]]
@@ -86,6 +115,7 @@ def run(settings, report, runner, background):
     if failures:
         report.bullets(failures[:40])
         report.fail(f"{len(failures)} tests or programs; log.txt and tests.jsonl have what they said.")
+    report_agreement(report, agreement)
     if skipped:
         report.text("Skipped, being about the CPU or about machines without a GPU:")
         report.bullets(sorted(set(skipped))[:20])

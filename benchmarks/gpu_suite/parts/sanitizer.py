@@ -10,6 +10,8 @@ TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 FOUND = 86  # its exit code where it found something
 # Tests that run no kernel, or none that the others do not run.
 LEFT_OUT = "*Reference*:*Plan*:*WithoutDriver*:*RefusesInOneLine*:*TooMuchMemory*:*IsOurMistake*"
+# Runs the kernels of the others' tests again.
+NOT_FOR_TOOLS = ("ptx_agreement_test",)
 # The same kernels on the same shapes again: parity compares their bits.
 REPEATS = "*ThreadsAndRepeats*:*TheNumberOfThreads*:*RepeatsChangeNoBit*"
 
@@ -166,7 +168,11 @@ def run(settings, report, runner, background):
     if not sanitizer and not settings.rehearsal:
         report.fail("there is no compute-sanitizer here: nothing was measured.")
         return
-    programs = {program.name: program for program in settings.test_programs()}
+    programs = {
+        program.name: program
+        for program in settings.test_programs()
+        if program.name not in NOT_FOR_TOOLS
+    }
     runs = list(runs_of(in_order([(tool, name) for tool in TOOLS for name in programs])))
     outcomes = runner.run_all(
         [
