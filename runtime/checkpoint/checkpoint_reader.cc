@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
@@ -90,7 +90,7 @@ std::int64_t ReadOptimizerFile(const SafetensorsFile& file, ShardedOptimizer& op
   };
   const std::span<const std::byte> run_bytes = tensor("runs", DType::kInt64);
   std::vector<std::int64_t> runs(run_bytes.size() / sizeof(std::int64_t));
-  std::memcpy(runs.data(), run_bytes.data(), run_bytes.size());
+  std::ranges::copy(run_bytes, std::as_writable_bytes(std::span(runs)).begin());  // of no run too
 
   struct Target {
     std::span<float> values;
