@@ -14,7 +14,7 @@ GOALS = {
     "parity": ("parity and repeats on the GPU", "every test passes"),
     "agreement": (
         "the interpreter of tests/ptx beside the GPU",
-        "the same bits, or a rounding apart where kernels approximate",
+        "the same bits, or errors within the rule where kernels approximate",
     ),
     "sanitizer": ("memcheck, racecheck, initcheck, synccheck on small shapes", "clean"),
     "attention_forward": (

@@ -147,12 +147,12 @@ class AgreementTest(unittest.TestCase):
         return said
 
     def test_the_same_bits_are_counted(self):
-        ((_, text, met),) = self.goal(self.read(fp32="exact", bf16="3 numbers differ"))
-        self.assertIn("1 runs of 1 operations the same bits, 0 operations apart", text)
+        ((_, text, met),) = self.goal(self.read(fp32="the same bits", bf16="within the rule for errors"))
+        self.assertIn("1 of 2 results the same bits, 0 operations apart", text)
         self.assertTrue(met)
 
     def test_a_failure_misses_the_goal(self):
-        ((_, _, met),) = self.goal(self.read(fp32="exact", failures=[{"failure": "other bits"}]))
+        ((_, _, met),) = self.goal(self.read(fp32="the same bits", failures=[{"failure": "other bits"}]))
         self.assertFalse(met)
 
     def test_nothing_compared_is_no_goal(self):

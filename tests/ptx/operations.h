@@ -31,7 +31,8 @@ using testing::Shared;
 using testing::SharedVector;
 using testing::TestExec;
 
-// What an operation wrote of one matrix, surroundings included.
+// What an operation wrote of one matrix: its surroundings, then the numbers row after row, then as
+// much again.
 struct Written {
   DType type;
   std::vector<std::byte> bytes;
@@ -205,20 +206,23 @@ inline Results Optimizer(DType) {
   return ResultsOf(master, m, v);
 }
 
+inline constexpr std::int64_t kQueryWidth = kHeads.num_query_heads * kHeads.head_size;
+inline constexpr std::int64_t kKeyWidth = kHeads.num_key_heads * kHeads.head_size;
+inline constexpr float kSoftmaxScale = 0.125F;
+
+// The queries are the gradients of the output too.
 inline Results Attention(DType type) {
   const AttentionPlan plan = AttentionPlan::Causal(kDocuments);
   SharedVector<std::byte> image(static_cast<std::size_t>(plan.ImageBytes()));
   plan.WriteImage(image);
-  const std::int64_t queries = kHeads.num_query_heads * kHeads.head_size;
-  const std::int64_t keys = kHeads.num_key_heads * kHeads.head_size;
-  PoisonedMatrix q = Random(type, kTokens, queries);
-  PoisonedMatrix k = Random(type, kTokens, keys);
-  PoisonedMatrix v = Random(type, kTokens, keys);
-  PoisonedMatrix out(type, kTokens, queries);
+  PoisonedMatrix q = Random(type, kTokens, kQueryWidth);
+  PoisonedMatrix k = Random(type, kTokens, kKeyWidth);
+  PoisonedMatrix v = Random(type, kTokens, kKeyWidth);
+  PoisonedMatrix out(type, kTokens, kQueryWidth);
   PoisonedMatrix lse(DType::kFloat32, kTokens, kHeads.num_query_heads);
-  PoisonedMatrix dq(type, kTokens, queries);
-  PoisonedMatrix dk(type, kTokens, keys);
-  PoisonedMatrix dv(type, kTokens, keys);
+  PoisonedMatrix dq(type, kTokens, kQueryWidth);
+  PoisonedMatrix dk(type, kTokens, kKeyWidth);
+  PoisonedMatrix dv(type, kTokens, kKeyWidth);
   Exec exec = TestExec();
   PoisonedWorkspace workspace(
       std::max(AttentionForwardWorkspaceBytes(exec, kHeads),
@@ -232,7 +236,7 @@ inline Results Attention(DType type) {
                           .plan = &plan,
                           .plan_image = image.data(),
                           .shape = kHeads,
-                          .softmax_scale = 0.125F,
+                          .softmax_scale = kSoftmaxScale,
                           .dropout = {}});
   AttentionBackward(exec, {.q_TNH = q.view(),
                            .k_TGH = k.view(),
@@ -246,7 +250,7 @@ inline Results Attention(DType type) {
                            .plan = &plan,
                            .plan_image = image.data(),
                            .shape = kHeads,
-                           .softmax_scale = 0.125F,
+                           .softmax_scale = kSoftmaxScale,
                            .dropout = {}});
   return ResultsOf(out, lse, dq, dk, dv);
 }
