@@ -107,8 +107,8 @@ Record Load(const std::filesystem::path& path) {
     Recorded& recorded = record[line["name"]];
     recorded.exact = line["exact"];
     for (const auto& [type, size] : line["parts"].get<std::vector<std::pair<int, std::size_t>>>()) {
-      Written& part =
-          recorded.results.emplace_back(static_cast<DType>(type), std::vector<std::byte>(size));
+      recorded.results.push_back({static_cast<DType>(type), std::vector<std::byte>(size)});
+      Written& part = recorded.results.back();
       file.read(reinterpret_cast<char*>(part.bytes.data()), std::ssize(part.bytes));
     }
   }
