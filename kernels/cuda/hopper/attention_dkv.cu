@@ -169,6 +169,8 @@ class KeyGradient {
     return reinterpret_cast<const OfTwo*>(from)[n * 4 + thread % 4];
   }
 
+  // kAll asks no interval, not even of rows beyond the document: what they are multiplied with is
+  // zeros.
   template <bool kAll>
   __device__ void Probabilities(const std::byte* extra, float (&scores)[kBlocks][4]) const {
     const float c = p_.in.softmax_scale * kLog2E;

@@ -56,10 +56,10 @@ __device__ void CopyPanels(std::uint32_t tile, const Rows<const bf16>& from, int
     }
   };
   if (count >= kRows) {
-    for_chunks([](int, std::uint32_t place, const bf16* chunk) { CopyAsync16(place, chunk); });
+    for_chunks([](int, std::uint32_t place, const bf16* address) { CopyAsync16(place, address); });
   } else {
-    for_chunks([&](int row, std::uint32_t place, const bf16* chunk) {
-      CopyAsync16(place, row < count ? chunk : from.data, row < count);
+    for_chunks([&](int at, std::uint32_t place, const bf16* address) {
+      CopyAsync16(place, at < count ? address : from.data, at < count);
     });
   }
 }
