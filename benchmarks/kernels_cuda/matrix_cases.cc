@@ -230,7 +230,7 @@ std::vector<Case> CrossEntropyCases() {
       const HeadShape shape{8192, hidden, vocabulary};
       const std::string name = fmt::format("{}x{}", hidden, vocabulary);
       const std::string limit = "products/" + name;
-      cases.push_back({limit, [shape](Bench& bench) { return PrepareProducts(bench, shape); }, {}});
+      cases.push_back({limit, [shape](Bench& bench) { return PrepareProducts(bench, shape); }});
       cases.push_back({"cross_entropy/" + name,
                        [shape](Bench& bench) { return PrepareCrossEntropy(bench, shape); }, limit});
     }

@@ -5,10 +5,8 @@
 // places differ by design (interpreter.h): attention's are held to the rule for errors, with the
 // interpreter as the plain implementation.
 #include <fmt/format.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -58,15 +56,9 @@ bool IsExact(const std::string& kernel) {
   return body.find(".approx") == body.npos && body.find("mma.") == body.npos;
 }
 
-// With the kernels of all GPUs, but where the operation asks for others itself.
+// As on any GPU, but where the operation asks for sm_90a itself.
 Results RunOperation(const Operation& operation, DType type) {
-  const cuda::TestSeam before = cuda::Seam();
-  cuda::TestSeam any_gpu = before;
-  any_gpu.hopper = false;
-  cuda::TEST_SetSeam(any_gpu);
-  Results results = operation.run(type);
-  cuda::TEST_SetSeam(before);
-  return results;
+  return RunAs(false, operation.run, type);
 }
 
 Record Interpret() {
@@ -115,15 +107,22 @@ Record Load(const std::filesystem::path& path) {
   return record;
 }
 
+template <typename T>
+T Read(const std::byte* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+
 // The numbers without what surrounds them.
 Matrix<double> NumbersOf(const Written& part, std::int64_t rows, std::int64_t columns) {
-  const std::size_t size = part.type == DType::kFloat32 ? 4 : 2;
   Matrix<double> numbers(rows, columns);
+  const auto size = static_cast<std::size_t>(SizeOf(part.type));
   const std::size_t begin = (part.bytes.size() / size - numbers.values.size()) / 2;
   for (std::size_t i = 0; i < numbers.values.size(); ++i) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, part.bytes.data() + (begin + i) * size, size);
-    numbers.values[i] = std::bit_cast<float>(size == 2 ? bits << 16 : bits);
+    const std::byte* const from = part.bytes.data() + (begin + i) * size;
+    numbers.values[i] =
+        part.type == DType::kFloat32 ? Read<float>(from) : ToFloat(Read<bf16>(from));
   }
   return numbers;
 }
@@ -249,9 +248,12 @@ TEST_P(AgreementTest, OfAGpu) {
     const Recorded& recorded = record.at(name);
     if (recorded.results.empty()) continue;  // the kernels know one type alone
     const Results results = RunOperation(GetParam(), type);
-    EXPECT_TRUE(Agrees(GetParam(), type, results, recorded)) << name;
+    const auto agrees = Agrees(GetParam(), type, results, recorded);
+    EXPECT_TRUE(agrees) << name;
     RecordProperty(type == DType::kFloat32 ? "fp32" : "bf16",
-                   results == recorded.results ? "the same bits" : "within the rule for errors");
+                   results == recorded.results ? "the same bits"
+                   : agrees                    ? "within the rule for errors"
+                                               : "apart");
   }
 }
 

@@ -255,16 +255,21 @@ inline Results Attention(DType type) {
   return ResultsOf(out, lse, dq, dk, dv);
 }
 
-// On the kernels for sm_90a, which know bf16 alone.
-inline Results AttentionOnHopper(DType type) {
-  if (type != DType::kBFloat16) return {};
+// With the kernels for sm_90a where there are any, or with those of all GPUs.
+inline Results RunAs(bool hopper, Results (*run)(DType type), DType type) {
   const cuda::TestSeam before = cuda::Seam();
-  cuda::TestSeam hopper = before;
-  hopper.hopper = true;
-  cuda::TEST_SetSeam(hopper);
-  Results results = Attention(type);
+  cuda::TestSeam seam = before;
+  seam.hopper = hopper;
+  cuda::TEST_SetSeam(seam);
+  Results results = run(type);
   cuda::TEST_SetSeam(before);
   return results;
+}
+
+// Its kernels for sm_90a know bf16 alone.
+inline Results AttentionOnHopper(DType type) {
+  if (type != DType::kBFloat16) return {};
+  return RunAs(true, Attention, type);
 }
 
 inline Results CrossEntropyOf(DType type) {

@@ -128,6 +128,7 @@ class QueryGradient {
     PinRegisters(dq_);
   }
 
+  // kAll: every row that is there sees all keys of the step; the others' lse makes theirs 0.
   template <bool kAll>
   __device__ void Probabilities(int key, float (&scores)[kBlocks][4]) const {
     const float c = p_.in.softmax_scale * kLog2E;
