@@ -7,9 +7,9 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "dataio/base/mapped_file.h"
 #include "dataio/store/code_table.h"
 #include "dataio/store/manifest.h"
-#include "dataio/store/mapped_file.h"
 #include "dataio/store/shard.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"

@@ -7,10 +7,10 @@
 #include <type_traits>
 #include <variant>
 
+#include "dataio/base/mapped_file.h"
 #include "dataio/hdf5/hdf5_file.h"
 #include "dataio/store/code_table.h"
 #include "dataio/store/manifest.h"
-#include "dataio/store/mapped_file.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 #include "kernels/base/crc32c.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "dataio/settings_reader.h"
+#include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

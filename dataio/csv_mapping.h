@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/ingest/pattern.h"
+#include "dataio/base/pattern.h"
 #include "dataio/meds_writer.h"
 
 namespace sequela {

@@ -6,11 +6,11 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "dataio/base/counting_map.h"
+#include "dataio/base/string_pool.h"
 #include "dataio/event_file.h"
-#include "dataio/ingest/counting_map.h"
 #include "dataio/ingest/source_files.h"
 #include "dataio/ingest/statistics.h"
-#include "dataio/ingest/string_pool.h"
 #include "dataio/splits.h"
 
 namespace sequela {

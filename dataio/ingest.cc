@@ -10,6 +10,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "dataio/base/workers.h"
 #include "dataio/chain_store_writer.h"
 #include "dataio/ingest/bin_edges.h"
 #include "dataio/ingest/bytes.h"
@@ -24,7 +25,6 @@
 #include "dataio/ingest/statistics.h"
 #include "dataio/ingest/token_counts.h"
 #include "dataio/ingest/vocabulary_fit.h"
-#include "dataio/ingest/workers.h"
 #include "dataio/ingest/write_store.h"
 #include "dataio/splits.h"
 #include "dataio/tokenizer.h"

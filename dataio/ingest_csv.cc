@@ -8,10 +8,10 @@
 #include <memory>
 #include <unordered_map>
 
+#include "dataio/base/string_pool.h"
 #include "dataio/event_file.h"
 #include "dataio/ingest/csv_anchors.h"
 #include "dataio/ingest/partition_files.h"
-#include "dataio/ingest/string_pool.h"
 #include "dataio/splits.h"
 #include "dataio/text_table.h"
 #include "kernels/base/atomic_file.h"

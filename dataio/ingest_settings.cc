@@ -3,9 +3,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "dataio/ingest/duration.h"
-#include "dataio/ingest/pattern.h"
-#include "dataio/settings_reader.h"
+#include "dataio/base/duration.h"
+#include "dataio/base/pattern.h"
+#include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -7,11 +7,11 @@
 #include <string>
 #include <unordered_set>
 
+#include "dataio/base/mapped_file.h"
+#include "dataio/base/utf8.h"
 #include "dataio/chain_store.h"
 #include "dataio/store/manifest.h"
-#include "dataio/store/mapped_file.h"
 #include "dataio/store/shard.h"
-#include "dataio/store/utf8.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"

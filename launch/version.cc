@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "dataio/libraries.h"
+#include "dataio/base/libraries.h"
 #include "kernels/gemm.h"
 #include "kernels/libraries.h"
 #include "runtime/device.h"

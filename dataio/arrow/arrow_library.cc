@@ -1,6 +1,6 @@
 #include <arrow/config.h>
 
-#include "dataio/libraries.h"
+#include "dataio/base/libraries.h"
 
 namespace sequela {
 

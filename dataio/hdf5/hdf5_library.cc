@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 #include <hdf5.h>
 
-#include "dataio/libraries.h"
+#include "dataio/base/libraries.h"
 
 namespace sequela {
 

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "dataio/ingest/counting_map.h"
+#include "dataio/base/counting_map.h"
 #include "kernels/base/check.h"
 
 namespace sequela {

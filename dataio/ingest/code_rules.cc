@@ -2,7 +2,7 @@
 
 #include <unordered_set>
 
-#include "dataio/ingest/pattern.h"
+#include "dataio/base/pattern.h"
 
 namespace sequela {
 namespace {

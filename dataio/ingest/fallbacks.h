@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/ingest/pattern.h"
+#include "dataio/base/pattern.h"
 #include "dataio/ingest_settings.h"
 
 namespace sequela {

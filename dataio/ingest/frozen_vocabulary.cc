@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "dataio/base/settings_reader.h"
 #include "dataio/chain_store.h"
-#include "dataio/settings_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

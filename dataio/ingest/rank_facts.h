@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "dataio/base/string_pool.h"
 #include "dataio/ingest/counts.h"
 #include "dataio/ingest/read_events.h"
-#include "dataio/ingest/string_pool.h"
 
 namespace sequela {
 

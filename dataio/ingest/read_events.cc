@@ -4,9 +4,9 @@
 
 #include <set>
 
+#include "dataio/base/workers.h"
 #include "dataio/ingest/rank_facts.h"
 #include "dataio/ingest/row_reader.h"
-#include "dataio/ingest/workers.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 

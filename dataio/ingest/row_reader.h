@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "dataio/base/string_pool.h"
 #include "dataio/event_file.h"
 #include "dataio/ingest/partition_files.h"
 #include "dataio/ingest/rank_facts.h"
 #include "dataio/ingest/read_events.h"
-#include "dataio/ingest/string_pool.h"
 
 namespace sequela {
 

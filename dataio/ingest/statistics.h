@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dataio/base/counting_map.h"
 #include "dataio/ingest/code_rules.h"
-#include "dataio/ingest/counting_map.h"
 #include "dataio/ingest/counts.h"
 #include "dataio/ingest/event_records.h"
 #include "dataio/ingest_settings.h"

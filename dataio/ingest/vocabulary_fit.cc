@@ -8,7 +8,7 @@
 #include <set>
 #include <unordered_set>
 
-#include "dataio/ingest/duration.h"
+#include "dataio/base/duration.h"
 #include "dataio/ingest/fallbacks.h"
 
 namespace sequela {

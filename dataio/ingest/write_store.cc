@@ -7,8 +7,8 @@
 #include <mutex>
 #include <optional>
 
+#include "dataio/base/workers.h"
 #include "dataio/ingest/bytes.h"
-#include "dataio/ingest/workers.h"
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
 

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "dataio/store/json_fields.h"
+#include "dataio/base/json_fields.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

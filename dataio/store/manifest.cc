@@ -5,7 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "dataio/store/json_fields.h"
+#include "dataio/base/json_fields.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "dataio/base/mapped_file.h"
 #include "dataio/chain_store_writer.h"
 #include "dataio/store/manifest.h"
-#include "dataio/store/mapped_file.h"
 
 namespace sequela {
 

@@ -9,10 +9,10 @@
 #include <map>
 #include <random>
 
+#include "dataio/base/utf8.h"
 #include "dataio/chain_store_writer.h"
 #include "dataio/ingest.h"
 #include "dataio/readable_chain.h"
-#include "dataio/store/utf8.h"
 #include "dataio/verify.h"
 #include "kernels/base/atomic_file.h"
 #include "tests/testing/arrow/odd_parquet.h"

@@ -9,9 +9,9 @@
 #include <fstream>
 #include <functional>
 
+#include "dataio/base/mapped_file.h"
 #include "dataio/chain_store.h"
 #include "dataio/store/manifest.h"
-#include "dataio/store/mapped_file.h"
 #include "kernels/base/atomic_file.h"
 #include "tests/testing/hdf5_tampering.h"
 #include "tests/testing/message_of.h"

@@ -1,4 +1,4 @@
-#include "dataio/settings_reader.h"
+#include "dataio/base/settings_reader.h"
 
 #include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>

@@ -1,4 +1,4 @@
-#include "dataio/ingest/string_pool.h"
+#include "dataio/base/string_pool.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "dataio/store/json_fields.h"
+#include "dataio/base/json_fields.h"
 
 #include <fmt/format.h>
 

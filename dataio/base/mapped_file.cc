@@ -1,4 +1,4 @@
-#include "dataio/store/mapped_file.h"
+#include "dataio/base/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-#include "dataio/store/utf8.h"
+#include "dataio/base/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,4 +1,4 @@
-#include "dataio/ingest/duration.h"
+#include "dataio/base/duration.h"
 
 #include <fmt/format.h>
 
