@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "dataio/base/pattern.h"
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 
 namespace sequela {
 

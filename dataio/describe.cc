@@ -8,9 +8,9 @@
 
 #include "dataio/base/counting_map.h"
 #include "dataio/base/string_pool.h"
-#include "dataio/event_file.h"
 #include "dataio/ingest/source_files.h"
 #include "dataio/ingest/statistics.h"
+#include "dataio/meds/event_file.h"
 #include "dataio/splits.h"
 
 namespace sequela {

@@ -9,11 +9,11 @@
 #include <unordered_map>
 
 #include "dataio/base/string_pool.h"
-#include "dataio/event_file.h"
 #include "dataio/ingest/csv_anchors.h"
 #include "dataio/ingest/partition_files.h"
+#include "dataio/meds/event_file.h"
+#include "dataio/meds/text_table.h"
 #include "dataio/splits.h"
-#include "dataio/text_table.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"

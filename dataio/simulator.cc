@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 #include "dataio/simulator/unkind.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <sstream>
 
-#include "dataio/event_file.h"
+#include "dataio/meds/event_file.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"

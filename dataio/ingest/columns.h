@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "dataio/event_file.h"
 #include "dataio/ingest_settings.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 

@@ -9,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-#include "dataio/text_table.h"
+#include "dataio/meds/text_table.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
 

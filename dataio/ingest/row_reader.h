@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "dataio/base/string_pool.h"
-#include "dataio/event_file.h"
 #include "dataio/ingest/partition_files.h"
 #include "dataio/ingest/rank_facts.h"
 #include "dataio/ingest/read_events.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 

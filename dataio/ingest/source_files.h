@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "dataio/chain_store.h"
-#include "dataio/event_file.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 

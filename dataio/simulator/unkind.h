@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 #include "dataio/simulator.h"
 
 namespace sequela {

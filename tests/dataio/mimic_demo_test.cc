@@ -10,9 +10,9 @@
 #include <tuple>
 
 #include "dataio/chain_store.h"
-#include "dataio/event_file.h"
 #include "dataio/ingest.h"
 #include "dataio/ingest_csv.h"
+#include "dataio/meds/event_file.h"
 #include "tests/testing/temp_folder.h"
 
 namespace sequela {

@@ -10,7 +10,7 @@
 
 #include "dataio/chain_store.h"
 #include "dataio/ingest.h"
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 #include "tests/testing/temp_folder.h"
 
 namespace sequela::testing {

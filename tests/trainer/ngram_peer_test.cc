@@ -12,7 +12,7 @@
 #include <random>
 #include <regex>
 
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
 #include "trainer/baselines.h"

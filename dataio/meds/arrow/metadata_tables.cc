@@ -5,8 +5,8 @@
 #include <arrow/compute/cast.h>
 #include <arrow/table.h>
 
-#include "dataio/arrow/parquet_reader.h"
-#include "dataio/event_file.h"
+#include "dataio/meds/arrow/parquet_reader.h"
+#include "dataio/meds/event_file.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

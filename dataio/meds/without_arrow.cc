@@ -1,9 +1,9 @@
 // What needs Arrow, in a build without it: each entry point says so.
 #if !defined(SEQUELA_WITH_ARROW)
 
-#include "dataio/event_file.h"
-#include "dataio/meds_writer.h"
-#include "dataio/text_table.h"
+#include "dataio/meds/event_file.h"
+#include "dataio/meds/meds_writer.h"
+#include "dataio/meds/text_table.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

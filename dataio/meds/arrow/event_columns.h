@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/event_file.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 

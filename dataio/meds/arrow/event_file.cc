@@ -1,4 +1,4 @@
-#include "dataio/event_file.h"
+#include "dataio/meds/event_file.h"
 
 #include <arrow/compute/cast.h>
 #include <arrow/record_batch.h>
@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "dataio/arrow/event_columns.h"
-#include "dataio/arrow/parquet_reader.h"
+#include "dataio/meds/arrow/event_columns.h"
+#include "dataio/meds/arrow/parquet_reader.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

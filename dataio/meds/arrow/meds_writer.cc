@@ -1,4 +1,4 @@
-#include "dataio/meds_writer.h"
+#include "dataio/meds/meds_writer.h"
 
 #include <arrow/builder.h>
 #include <arrow/io/file.h>
@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "dataio/arrow/status.h"
+#include "dataio/meds/arrow/status.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 

@@ -1,4 +1,4 @@
-#include "dataio/arrow/parquet_reader.h"
+#include "dataio/meds/arrow/parquet_reader.h"
 
 #include <arrow/io/file.h>
 

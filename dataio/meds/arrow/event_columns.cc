@@ -1,4 +1,4 @@
-#include "dataio/arrow/event_columns.h"
+#include "dataio/meds/arrow/event_columns.h"
 
 #include <arrow/compute/cast.h>
 #include <arrow/type.h>

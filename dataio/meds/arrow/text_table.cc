@@ -1,4 +1,4 @@
-#include "dataio/text_table.h"
+#include "dataio/meds/text_table.h"
 
 #include <arrow/compute/cast.h>
 #include <arrow/csv/api.h>
@@ -10,9 +10,9 @@
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
 
-#include "dataio/arrow/event_columns.h"
 #include "dataio/base/settings_reader.h"
 #include "dataio/chain_store.h"
+#include "dataio/meds/arrow/event_columns.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {
