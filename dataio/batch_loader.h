@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "dataio/batch.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "dataio/window_table.h"
 
 namespace sequela {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "kernels/base/check.h"
 
 namespace sequela {

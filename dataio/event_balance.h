@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/base/workers.h"
-#include "dataio/chain_store_writer.h"
 #include "dataio/ingest/bin_edges.h"
 #include "dataio/ingest/bytes.h"
 #include "dataio/ingest/clean_events.h"
@@ -27,6 +26,7 @@
 #include "dataio/ingest/vocabulary_fit.h"
 #include "dataio/ingest/write_store.h"
 #include "dataio/splits.h"
+#include "dataio/store/chain_store_writer.h"
 #include "dataio/tokenizer.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"

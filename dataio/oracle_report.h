@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator_oracle.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

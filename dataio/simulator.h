@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator_process.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

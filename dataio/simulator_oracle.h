@@ -21,9 +21,9 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator_process.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

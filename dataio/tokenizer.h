@@ -10,7 +10,7 @@
 #include "dataio/ingest/code_rules.h"
 #include "dataio/ingest/event_records.h"
 #include "dataio/ingest_settings.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

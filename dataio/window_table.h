@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "dataio/batch.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

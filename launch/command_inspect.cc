@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "dataio/chain_store.h"
-#include "dataio/readable_chain.h"
-#include "dataio/store_summary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/readable_chain.h"
+#include "dataio/store/store_summary.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
 #include "launch/inspect_folder.h"

@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "dataio/verify.h"
+#include "dataio/store/verify.h"
 #include "launch/commands.h"
 
 namespace sequela {

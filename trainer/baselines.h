@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "trainer/ngram.h"
 
 namespace sequela {

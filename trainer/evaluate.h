@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "runtime/world.h"
 #include "trainer/evaluation_report.h"
 #include "trainer/run_folder.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "trainer/experiment.h"
 
 namespace sequela {

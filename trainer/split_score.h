@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/chain_store.h"
 #include "dataio/evaluation_windows.h"
+#include "dataio/store/chain_store.h"
 #include "runtime/communicator.h"
 #include "trainer/train_state.h"
 

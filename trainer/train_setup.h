@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 #include "runtime/world.h"
 #include "trainer/experiment.h"
 #include "trainer/model_config.h"

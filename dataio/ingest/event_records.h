@@ -7,7 +7,7 @@
 #include <tuple>
 #include <vector>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "kernels/base/philox.h"
 
 namespace sequela {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/base/settings_reader.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dataio/ingest_settings.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -9,7 +9,7 @@
 
 #include "dataio/ingest.h"
 #include "dataio/ingest/counts.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/meds/event_file.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

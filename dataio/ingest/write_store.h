@@ -8,9 +8,9 @@
 #include <functional>
 #include <vector>
 
-#include "dataio/chain_store_writer.h"
 #include "dataio/ingest/partition_files.h"
 #include "dataio/ingest/ranks.h"
+#include "dataio/store/chain_store_writer.h"
 #include "dataio/tokenizer.h"
 
 namespace sequela {

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator/token_masses.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

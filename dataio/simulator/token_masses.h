@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator_process.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

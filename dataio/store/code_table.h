@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

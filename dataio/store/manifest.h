@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/chain_store_writer.h"
+#include "dataio/store/chain_store_writer.h"
 
 namespace sequela {
 

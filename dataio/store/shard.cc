@@ -4,7 +4,7 @@
 
 #include <bit>
 
-#include "dataio/hdf5/hdf5_file.h"
+#include "dataio/store/hdf5/hdf5_file.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

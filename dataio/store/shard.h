@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "dataio/base/mapped_file.h"
-#include "dataio/chain_store_writer.h"
+#include "dataio/store/chain_store_writer.h"
 #include "dataio/store/manifest.h"
 
 namespace sequela {

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "tests/testing/tiny_store.h"
 
 namespace sequela {

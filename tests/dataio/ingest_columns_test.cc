@@ -10,10 +10,10 @@
 #include <random>
 
 #include "dataio/base/utf8.h"
-#include "dataio/chain_store_writer.h"
 #include "dataio/ingest.h"
-#include "dataio/readable_chain.h"
-#include "dataio/verify.h"
+#include "dataio/store/chain_store_writer.h"
+#include "dataio/store/readable_chain.h"
+#include "dataio/store/verify.h"
 #include "kernels/base/atomic_file.h"
 #include "tests/testing/arrow/odd_parquet.h"
 #include "tests/testing/meds_records.h"

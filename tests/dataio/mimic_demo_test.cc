@@ -9,10 +9,10 @@
 #include <cstdlib>
 #include <tuple>
 
-#include "dataio/chain_store.h"
 #include "dataio/ingest.h"
 #include "dataio/ingest_csv.h"
 #include "dataio/meds/event_file.h"
+#include "dataio/store/chain_store.h"
 #include "tests/testing/temp_folder.h"
 
 namespace sequela {

@@ -8,7 +8,7 @@
 #include <random>
 #include <tuple>
 
-#include "dataio/verify.h"
+#include "dataio/store/verify.h"
 #include "dataio/window_table.h"
 #include "tests/testing/meds_records.h"
 

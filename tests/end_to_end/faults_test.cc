@@ -10,7 +10,7 @@
 #include <fstream>
 #include <set>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "tests/testing/tiny_world.h"
 
 namespace sequela::testing {

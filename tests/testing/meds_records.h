@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/ingest.h"
 #include "dataio/meds/meds_writer.h"
+#include "dataio/store/chain_store.h"
 #include "tests/testing/temp_folder.h"
 
 namespace sequela::testing {

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/simulator.h"
 #include "dataio/simulator_oracle.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "dataio/chain_store.h"
-#include "dataio/chain_store_writer.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/chain_store_writer.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela::testing {
 

@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "dataio/chain_store.h"
 #include "dataio/evaluation_windows.h"
 #include "dataio/simulator_oracle.h"
+#include "dataio/store/chain_store.h"
 #include "trainer/evaluation/subject_sums.h"
 
 namespace sequela {

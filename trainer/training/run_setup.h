@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dataio/batch_loader.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"
 #include "trainer/model_config.h"

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

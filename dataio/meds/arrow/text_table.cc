@@ -11,8 +11,8 @@
 #include <parquet/exception.h>
 
 #include "dataio/base/settings_reader.h"
-#include "dataio/chain_store.h"
 #include "dataio/meds/arrow/event_columns.h"
+#include "dataio/store/chain_store.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -22,7 +22,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

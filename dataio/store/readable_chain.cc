@@ -1,4 +1,4 @@
-#include "dataio/readable_chain.h"
+#include "dataio/store/readable_chain.h"
 
 #include <fmt/format.h>
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdint>
 
-#include "dataio/chain_store.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

@@ -1,13 +1,13 @@
 // ctest: labels=sanitize timeout=120
 // Writing a chain store and reading it back.
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <fstream>
 
-#include "dataio/hdf5/hdf5_file.h"
+#include "dataio/store/hdf5/hdf5_file.h"
 #include "dataio/store/shard.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"

@@ -1,4 +1,4 @@
-#include "dataio/chain_store_writer.h"
+#include "dataio/store/chain_store_writer.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include <variant>
 
 #include "dataio/base/mapped_file.h"
-#include "dataio/hdf5/hdf5_file.h"
 #include "dataio/store/code_table.h"
+#include "dataio/store/hdf5/hdf5_file.h"
 #include "dataio/store/manifest.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"

@@ -1,5 +1,5 @@
 // ctest: labels=sanitize timeout=60
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "dataio/chain_store.h"
-#include "dataio/vocabulary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/vocabulary.h"
 
 namespace sequela {
 

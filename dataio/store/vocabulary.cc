@@ -1,4 +1,4 @@
-#include "dataio/vocabulary.h"
+#include "dataio/store/vocabulary.h"
 
 #include <fmt/format.h>
 

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "dataio/chain_store.h"
-#include "dataio/store_summary.h"
+#include "dataio/store/chain_store.h"
+#include "dataio/store/store_summary.h"
 #include "kernels/base/atomic_file.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"

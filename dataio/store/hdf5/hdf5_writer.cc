@@ -5,7 +5,7 @@
 #include <map>
 #include <system_error>
 
-#include "dataio/hdf5/hdf5_handle.h"
+#include "dataio/store/hdf5/hdf5_handle.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"

@@ -1,4 +1,4 @@
-#include "dataio/store_summary.h"
+#include "dataio/store/store_summary.h"
 
 #include <algorithm>
 #include <cmath>

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string>
 
-#include "dataio/hdf5/hdf5_file.h"
+#include "dataio/store/hdf5/hdf5_file.h"
 
 namespace sequela::hdf5 {
 

@@ -1,4 +1,4 @@
-#include "dataio/hdf5/hdf5_handle.h"
+#include "dataio/store/hdf5/hdf5_handle.h"
 
 #include <string_view>
 

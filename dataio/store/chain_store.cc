@@ -1,4 +1,4 @@
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 #include <fmt/format.h>
 

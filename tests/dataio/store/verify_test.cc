@@ -1,6 +1,6 @@
 // ctest: labels=sanitize timeout=120
 // Hostile and damaged stores: every one is refused, with a message that says where and what to do.
-#include "dataio/verify.h"
+#include "dataio/store/verify.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <functional>
 
 #include "dataio/base/mapped_file.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "dataio/store/manifest.h"
 #include "kernels/base/atomic_file.h"
 #include "tests/testing/hdf5_tampering.h"

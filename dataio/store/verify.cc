@@ -1,4 +1,4 @@
-#include "dataio/verify.h"
+#include "dataio/store/verify.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 
 #include "dataio/base/mapped_file.h"
 #include "dataio/base/utf8.h"
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 #include "dataio/store/manifest.h"
 #include "dataio/store/shard.h"
 #include "kernels/base/atomic_file.h"

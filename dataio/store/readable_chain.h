@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "dataio/chain_store.h"
+#include "dataio/store/chain_store.h"
 
 namespace sequela {
 

@@ -1,7 +1,7 @@
 #include <array>
 #include <vector>
 
-#include "dataio/hdf5/hdf5_handle.h"
+#include "dataio/store/hdf5/hdf5_handle.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {
