@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 #include "runtime/step_timer.h"
 
 namespace sequela {

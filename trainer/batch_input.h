@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "kernels/attention_plan.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"

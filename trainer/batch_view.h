@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 
 namespace sequela {
 
-// Borrowed; shapes as in dataio/batch.h. The images are null on the CPU, where operations read the
-// plans themselves.
+// Borrowed; shapes as in dataio/loader/batch.h. The images are null on the CPU, where operations
+// read the plans themselves.
 struct BatchView {
   std::span<const std::int32_t> token;           // [T]
   std::span<const std::int32_t> target;          // [T]

@@ -1,7 +1,7 @@
 // The decoder: embedding, blocks (trainer/decoder_block.h), final norm and loss
-// (trainer/loss_head.h), forward and backward over one packed batch (dataio/batch.h). It owns the
-// arena of activations, planned in the constructor (trainer/activation_plan.h); weights and
-// gradients are the caller's (runtime/parameter_table.h), on the same device.
+// (trainer/loss_head.h), forward and backward over one packed batch (dataio/loader/batch.h). It
+// owns the arena of activations, planned in the constructor (trainer/activation_plan.h); weights
+// and gradients are the caller's (runtime/parameter_table.h), on the same device.
 //
 // On a GPU a pass is only enqueued: the host prepares the next batch while the device computes this
 // one, and learns the loss when it asks for it (TakeLoss).
@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "runtime/device.h"
 #include "runtime/parameter_table.h"
 #include "trainer/activation_plan.h"

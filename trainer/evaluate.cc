@@ -8,7 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator_oracle.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "kernels/base/tensor_view.h"
 #include "runtime/buffer.h"
 #include "runtime/device.h"

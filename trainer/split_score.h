@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 #include "dataio/store/chain_store.h"
 #include "runtime/communicator.h"
 #include "trainer/train_state.h"

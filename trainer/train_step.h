@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "trainer/train_state.h"
 
 namespace sequela {

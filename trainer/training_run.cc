@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 #include "runtime/world.h"
 #include "trainer/train_loop.h"
 #include "trainer/train_step.h"

@@ -127,9 +127,9 @@ TEST(IncludeDirectionTest, BaseKnowsNothingButItself) {
 TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
   const std::vector<Include> wrong = {
       {"kernels/gemm.h", 1, "runtime/log.h"},
-      {"runtime/world.h", 1, "dataio/batch.h"},
-      {"dataio/packer.cc", 1, "runtime/log.h"},
-      {"dataio/packer.cc", 1, "kernels/gemm.h"},
+      {"runtime/world.h", 1, "dataio/loader/batch.h"},
+      {"dataio/loader/packer.cc", 1, "runtime/log.h"},
+      {"dataio/loader/packer.cc", 1, "kernels/gemm.h"},
       {"trainer/decoder.cc", 1, "kernels/cpu/gemm.h"},
       {"trainer/decoder.cc", 1, "launch/commands.h"},
       {"trainer/train_loop.cc", 1, "mpi.h"},
@@ -142,7 +142,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
   };
   for (const Include& include : wrong) EXPECT_NE(FaultOf(include), "") << include.header;
   const std::vector<Include> right = {
-      {"dataio/packer.cc", 1, "kernels/base/errors.h"},
+      {"dataio/loader/packer.cc", 1, "kernels/base/errors.h"},
       {"dataio/ingest.cc", 1, "dataio/arrow/reader.h"},
       {"trainer/decoder.cc", 1, "kernels/gemm.h"},
       {"trainer/experiment_yaml.cc", 1, "yaml-cpp/yaml.h"},

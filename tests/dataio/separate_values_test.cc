@@ -8,8 +8,8 @@
 #include <random>
 #include <tuple>
 
+#include "dataio/loader/window_table.h"
 #include "dataio/store/verify.h"
-#include "dataio/window_table.h"
 #include "tests/testing/meds_records.h"
 
 namespace sequela {

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator_oracle.h"
 #include "runtime/checkpoint.h"
 #include "tests/testing/tiny_world.h"

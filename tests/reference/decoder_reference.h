@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "runtime/parameter_table.h"
 #include "tests/reference/matrix.h"
 #include "trainer/model_config.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "runtime/parameter_table.h"
 #include "trainer/model_config.h"
 

@@ -12,7 +12,7 @@
 #include <set>
 #include <sstream>
 
-#include "dataio/window_table.h"
+#include "dataio/loader/window_table.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
 #include "tests/testing/temp_folder.h"

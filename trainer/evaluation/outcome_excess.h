@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
 #include "trainer/evaluation/subject_sums.h"

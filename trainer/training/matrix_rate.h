@@ -1,7 +1,7 @@
 // Useful work and the machine's own rate, for model_flops_utilization.
 #pragma once
 
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 #include "kernels/exec.h"
 #include "runtime/device.h"
 #include "runtime/step_timer.h"

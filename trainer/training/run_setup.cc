@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "dataio/event_balance.h"
+#include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
 #include "trainer/experiment_fields.h"
 #include "trainer/open_device.h"

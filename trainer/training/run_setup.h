@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 #include "dataio/store/chain_store.h"
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 #include "runtime/checkpoint.h"
 
 namespace sequela {

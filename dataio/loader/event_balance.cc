@@ -1,4 +1,4 @@
-#include "dataio/event_balance.h"
+#include "dataio/loader/event_balance.h"
 
 #include <algorithm>
 #include <cmath>

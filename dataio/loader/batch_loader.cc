@@ -1,4 +1,4 @@
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 
 #include <chrono>
 #include <cmath>
@@ -8,8 +8,8 @@
 #include <mutex>
 #include <thread>
 
-#include "dataio/packer.h"
-#include "dataio/sample_order.h"
+#include "dataio/loader/packer.h"
+#include "dataio/loader/sample_order.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 

@@ -1,5 +1,5 @@
 // ctest: labels=sanitize timeout=60
-#include "dataio/event_balance.h"
+#include "dataio/loader/event_balance.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
-#include "dataio/evaluation_windows.h"
+#include "dataio/loader/evaluation_windows.h"
 
 #include <algorithm>
 
-#include "dataio/packer.h"
-#include "dataio/sample_order.h"
+#include "dataio/loader/packer.h"
+#include "dataio/loader/sample_order.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 

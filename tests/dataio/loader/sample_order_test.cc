@@ -1,5 +1,5 @@
 // ctest: labels=sanitize timeout=60
-#include "dataio/sample_order.h"
+#include "dataio/loader/sample_order.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "dataio/packer.h"
+#include "dataio/loader/packer.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "dataio/window_table.h"
+#include "dataio/loader/window_table.h"
 
 #include <algorithm>
 

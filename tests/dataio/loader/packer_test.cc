@@ -1,5 +1,5 @@
 // ctest: labels=sanitize timeout=60
-#include "dataio/packer.h"
+#include "dataio/loader/packer.h"
 
 #include <gtest/gtest.h>
 

@@ -11,9 +11,9 @@
 #include <memory>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
+#include "dataio/loader/window_table.h"
 #include "dataio/store/chain_store.h"
-#include "dataio/window_table.h"
 
 namespace sequela {
 

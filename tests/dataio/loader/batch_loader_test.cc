@@ -1,6 +1,6 @@
 // ctest: labels=sanitize;threads timeout=120
 // What the loader promises, checked against the store itself.
-#include "dataio/batch_loader.h"
+#include "dataio/loader/batch_loader.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <map>
 #include <set>
 
-#include "dataio/evaluation_windows.h"
-#include "dataio/packer.h"
+#include "dataio/loader/evaluation_windows.h"
+#include "dataio/loader/packer.h"
 #include "kernels/base/errors.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"

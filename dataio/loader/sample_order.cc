@@ -1,4 +1,4 @@
-#include "dataio/sample_order.h"
+#include "dataio/loader/sample_order.h"
 
 #include "kernels/base/check.h"
 #include "kernels/base/philox.h"

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataio/batch.h"
+#include "dataio/loader/batch.h"
 #include "dataio/store/chain_store.h"
 
 namespace sequela {
