@@ -1,10 +1,10 @@
-// `sequela describe`: what a MEDS dataset holds (dataio/describe.h does the work).
+// `sequela describe`: what a MEDS dataset holds (dataio/ingest/describe.h does the work).
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
-#include "dataio/describe.h"
+#include "dataio/ingest/describe.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 

@@ -1,11 +1,11 @@
-// `sequela ingest`: MEDS Parquet to a chain store (dataio/ingest.h does the work).
+// `sequela ingest`: MEDS Parquet to a chain store (dataio/ingest/ingest.h does the work).
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 #include <span>
 #include <thread>
 
-#include "dataio/ingest.h"
+#include "dataio/ingest/ingest.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"

@@ -1,7 +1,7 @@
-// `sequela ingest-csv`: event tables to MEDS Parquet (dataio/ingest_csv.h does the work).
+// `sequela ingest-csv`: event tables to MEDS Parquet (dataio/ingest/ingest_csv.h does the work).
 #include <fmt/format.h>
 
-#include "dataio/ingest_csv.h"
+#include "dataio/ingest/ingest_csv.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 

@@ -135,7 +135,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"trainer/train_loop.cc", 1, "mpi.h"},
       {"kernels/cpu/gemm.cc", 1, "dnnl.hpp"},
       {"dataio/arrow/reader.cc", 1, "hdf5.h"},
-      {"dataio/ingest.cc", 1, "arrow/api.h"},
+      {"dataio/ingest/ingest.cc", 1, "arrow/api.h"},
       {"trainer/experiment.cc", 1, "yaml-cpp/yaml.h"},
       {"runtime/device.cc", 1, "cuda_runtime.h"},
       {"trainer/decoder.cc", 1, "tests/testing/poison.h"},
@@ -143,7 +143,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
   for (const Include& include : wrong) EXPECT_NE(FaultOf(include), "") << include.header;
   const std::vector<Include> right = {
       {"dataio/loader/packer.cc", 1, "kernels/base/errors.h"},
-      {"dataio/ingest.cc", 1, "dataio/arrow/reader.h"},
+      {"dataio/ingest/ingest.cc", 1, "dataio/arrow/reader.h"},
       {"trainer/decoder.cc", 1, "kernels/gemm.h"},
       {"trainer/experiment_yaml.cc", 1, "yaml-cpp/yaml.h"},
       {"kernels/cuda/rowwise.cu", 1, "cuda_bf16.h"},

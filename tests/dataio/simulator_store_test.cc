@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/ingest.h"
+#include "dataio/ingest/ingest.h"
 #include "dataio/oracle_report.h"
 #include "dataio/simulator.h"
 #include "kernels/base/errors.h"

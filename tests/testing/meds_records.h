@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/ingest.h"
+#include "dataio/ingest/ingest.h"
 #include "dataio/meds/meds_writer.h"
 #include "dataio/store/chain_store.h"
 #include "tests/testing/temp_folder.h"

@@ -1,0 +1,49 @@
+#include "dataio/ingest/fitting/frozen_vocabulary.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "dataio/base/settings_reader.h"
+#include "dataio/store/chain_store.h"
+#include "kernels/base/errors.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path StoreOf(const fs::path& place) {
+  if (!fs::is_directory(place)) {
+    throw InputError("{}: no such folder. --vocabulary takes a store's or a run's folder.",
+                     place.string());
+  }
+  const fs::path experiment = place / "experiment.yaml";
+  if (fs::exists(place / "manifest.json") || !fs::exists(experiment)) return place;
+  for (const auto& [section, value] : YamlValue::Load(experiment).AsMap()) {
+    if (section != "data") continue;
+    for (const auto& [key, store] : value.AsMap()) {
+      if (key == "store") return store.AsString();
+    }
+  }
+  throw InputError("{}: names no data.store.", experiment.string());
+}
+
+}  // namespace
+
+FrozenVocabulary LoadFrozenVocabulary(const fs::path& place) {
+  const ChainStore store = ChainStore::Open(StoreOf(place));
+  FrozenVocabulary frozen;
+  frozen.vocabulary = store.vocabulary();
+  const auto manifest = nlohmann::ordered_json::parse(store.manifest_json());
+  frozen.settings = IngestSettingsFromJson(manifest.at("tokenization").dump());
+  double events = 0.0;
+  for (const CodeEntry& entry : store.codes()) events += static_cast<double>(entry.train_events);
+  for (const CodeEntry& entry : store.codes()) {
+    frozen.train_shares[entry.code] =
+        static_cast<double>(entry.train_events) / std::max(events, 1.0);
+    if (!entry.parent_codes.empty()) frozen.parents[entry.code] = entry.parent_codes;
+  }
+  return frozen;
+}
+
+}  // namespace sequela

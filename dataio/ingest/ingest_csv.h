@@ -1,0 +1,42 @@
+// Event tables to a MEDS dataset: the work of `sequela ingest-csv`. Rows go through partitions of
+// subjects on the disk, so that memory is bounded whatever the size of the tables.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataio/ingest/csv_mapping.h"
+
+namespace sequela {
+
+struct IngestCsvOptions {
+  CsvMapping mapping;
+  std::filesystem::path out;
+  std::int64_t memory_bytes = 1LL << 30;
+};
+
+struct IngestCsvReport {
+  struct Table {
+    std::string file;
+    std::int64_t rows = 0;
+    std::int64_t events = 0;
+    std::int64_t unknown_key = 0;   // rows whose key no anchor has
+    std::int64_t no_time = 0;       // events whose time is empty
+    std::int64_t outside_stay = 0;  // events outside their group's window, dropped
+  };
+  std::vector<Table> tables;
+  std::array<std::int64_t, 3> subjects{};  // by split
+  std::array<std::int64_t, 3> events{};
+  std::int64_t extra_deaths = 0;  // earlier deaths of one subject, dropped
+  std::int64_t num_codes = 0;
+  double seconds = 0.0;
+};
+
+// Throws InputError naming table, row and column; MachineError. Nothing is left under `out`, then.
+IngestCsvReport IngestCsv(const IngestCsvOptions& options);
+
+}  // namespace sequela

@@ -1,0 +1,80 @@
+// The spill files of one ingest: events by partition (a range of subject keys), written while
+// reading and again, sorted and repaired, for the passes that follow. They lie in the store's
+// partial folder, which all ranks share, and are removed before the store gets its final name.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataio/ingest/reading/event_records.h"
+
+namespace sequela {
+
+class PartitionFiles {
+ public:
+  // Partitions are the same on all ranks; the folder exists.
+  PartitionFiles(std::filesystem::path folder, int partitions, int rank, int ranks);
+
+  int count() const { return partitions_; }
+  int PartitionOf(std::uint64_t subject_key) const {
+    return static_cast<int>(((subject_key >> 32) * static_cast<std::uint64_t>(partitions_)) >> 32);
+  }
+  // Safe for concurrent use. Throws MachineError (disk full).
+  void AppendRaw(int partition, std::span<const RawEvent> events);
+  // `extras` of which `texts` holds the texts, at the offsets they say. Likewise.
+  void AppendExtras(int partition, std::span<RowExtra> extras, std::string_view texts);
+  void CloseRaw();  // this rank appends no more
+  // All ranks' raw events of a partition, in no particular order; the files are removed.
+  std::vector<RawEvent> TakeRaw(int partition) const;
+  std::vector<RowExtra> TakeExtras(int partition) const;
+  void SaveClean(int partition, const CleanPartition& clean) const;
+  CleanPartition LoadClean(int partition) const;
+  void RemoveClean(int partition) const;  // and the texts
+
+ private:
+  friend class KeptTexts;
+  struct Sink {
+    std::mutex mutex;
+    int raw = -1, extra = -1, text = -1;
+    std::uint64_t text_bytes = 0;
+    void Close();
+    ~Sink() { Close(); }
+  };
+  std::filesystem::path FileOf(const char* kind, int partition, int rank) const;
+  std::filesystem::path CleanFile(int partition) const;
+  void Append(const char* kind, int partition, int* fd, std::span<const std::byte> bytes);
+  template <typename T>
+  std::vector<T> Take(const char* kind, int partition) const;
+
+  std::filesystem::path folder_;
+  int partitions_;
+  int rank_;
+  int ranks_;
+  std::vector<std::unique_ptr<Sink>> sinks_;
+};
+
+// The texts of one partition's extras, as long as they are kept (RemoveClean). One thread at a
+// time.
+class KeptTexts {
+ public:
+  KeptTexts(const PartitionFiles& files, int partition);
+  ~KeptTexts();
+  KeptTexts(const KeptTexts&) = delete;
+  KeptTexts& operator=(const KeptTexts&) = delete;
+  // Valid until the next call. Throws MachineError.
+  std::string_view Read(const RowExtra& extra);
+
+ private:
+  const PartitionFiles& files_;
+  int partition_;
+  std::vector<int> fds_;  // by rank; -1: not opened yet
+  std::string text_;
+};
+
+}  // namespace sequela

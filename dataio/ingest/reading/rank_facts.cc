@@ -1,0 +1,106 @@
+#include "dataio/ingest/reading/rank_facts.h"
+
+#include <algorithm>
+#include <set>
+
+#include "dataio/ingest/reading/bytes.h"
+
+namespace sequela {
+namespace {
+
+// Rows that go back in time from one row group to the next of the same file.
+std::int64_t CountBadSeams(const std::vector<ReadTask>& tasks, const std::vector<Seam>& seams) {
+  std::int64_t bad = 0;
+  for (std::size_t i = 1; i < tasks.size(); ++i) {
+    if (tasks[i].file != tasks[i - 1].file || seams[i].empty || seams[i - 1].empty) continue;
+    bad += seams[i].first_subject == seams[i - 1].last_subject &&
+                   seams[i].first_time < seams[i - 1].last_time
+               ? 1
+               : 0;
+  }
+  return bad;
+}
+
+// All ranks' strings in one sorted list, and each rank's numbers as places there.
+void UniteStrings(std::vector<RankStrings>& ranks, std::vector<std::string>& all,
+                  std::vector<std::vector<std::uint32_t>>& place_of) {
+  for (const RankStrings& rank : ranks) {
+    all.insert(all.end(), rank.sorted.begin(), rank.sorted.end());
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  for (RankStrings& rank : ranks) {
+    std::vector<std::uint32_t> place(rank.sorted.size());
+    for (std::size_t i = 0; i < place.size(); ++i) {
+      place[i] = static_cast<std::uint32_t>(
+          std::lower_bound(all.begin(), all.end(), rank.sorted[i]) - all.begin());
+    }
+    for (std::uint32_t& number : rank.rank_of) {
+      number = place.empty() ? 0 : place[number];
+    }
+    place_of.push_back(std::move(rank.rank_of));
+  }
+}
+
+// The fields in the order of their bytes, for packing and unpacking alike.
+template <typename Facts, typename Body>
+void ForEachField(Facts& facts, const Body& body) {
+  body(facts.findings);
+  for (auto* strings : {&facts.codes, &facts.texts}) {
+    body(strings->sorted);
+    body(strings->rank_of);
+  }
+  body(facts.timed);
+  body(facts.midnight);
+  body(facts.excluded);
+  body(facts.seams);
+}
+
+RankFacts Unpack(std::string_view packed) {
+  RankFacts facts;
+  ByteReader bytes(packed);
+  ForEachField(facts, [&](auto& field) { bytes.Get(field); });
+  return facts;
+}
+
+}  // namespace
+
+std::string Pack(const RankFacts& facts) {
+  ByteWriter bytes;
+  ForEachField(facts, [&](const auto& field) { bytes.Put(field); });
+  return bytes.Take();
+}
+
+ReadResult Combine(const std::vector<std::string>& packed, const std::vector<ReadTask>& tasks) {
+  std::vector<RankFacts> facts;
+  facts.reserve(packed.size());
+  for (const std::string& bytes : packed) facts.push_back(Unpack(bytes));
+  ReadResult result;
+  std::vector<RankStrings> codes;
+  std::vector<RankStrings> texts;
+  std::vector<Seam> seams(tasks.size());
+  std::set<std::int64_t> excluded;
+  for (std::size_t rank = 0; rank < facts.size(); ++rank) {
+    result.findings.Merge(facts[rank].findings);
+    codes.push_back(std::move(facts[rank].codes));
+    texts.push_back(std::move(facts[rank].texts));
+    excluded.insert(facts[rank].excluded.begin(), facts[rank].excluded.end());
+    for (std::size_t i = rank; i < tasks.size(); i += facts.size()) seams[i] = facts[rank].seams[i];
+  }
+  UniteStrings(codes, result.codes, result.code_rank);
+  UniteStrings(texts, result.texts, result.text_rank);
+  result.timed_events.resize(result.codes.size());
+  result.midnight_events.resize(result.codes.size());
+  for (std::size_t rank = 0; rank < facts.size(); ++rank) {
+    for (std::size_t i = 0; i < facts[rank].timed.size(); ++i) {
+      if (facts[rank].timed[i] == 0) continue;
+      result.timed_events[result.code_rank[rank][i]] += facts[rank].timed[i];
+      result.midnight_events[result.code_rank[rank][i]] += facts[rank].midnight[i];
+    }
+  }
+  result.findings[Finding::kExcludedSubjects] = static_cast<std::int64_t>(excluded.size());
+  result.findings[Finding::kRowsOutOfOrder] += CountBadSeams(tasks, seams);
+  return result;
+}
+
+}  // namespace sequela
