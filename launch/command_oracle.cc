@@ -3,7 +3,7 @@
 #include <memory>
 #include <thread>
 
-#include "dataio/oracle_report.h"
+#include "dataio/simulator/oracle_report.h"
 #include "launch/commands.h"
 
 namespace sequela {

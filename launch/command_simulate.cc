@@ -3,7 +3,7 @@
 #include <memory>
 #include <thread>
 
-#include "dataio/simulator.h"
+#include "dataio/simulator/simulator.h"
 #include "launch/commands.h"
 
 namespace sequela {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dataio/loader/evaluation_windows.h"
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
 #include "runtime/step_timer.h"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "dataio/loader/evaluation_windows.h"
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "runtime/checkpoint.h"
 #include "tests/testing/tiny_world.h"
 #include "trainer/decoder.h"

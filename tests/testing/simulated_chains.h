@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataio/simulator.h"
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
 
 namespace sequela {

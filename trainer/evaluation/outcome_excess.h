@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dataio/loader/evaluation_windows.h"
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
 #include "trainer/evaluation/subject_sums.h"
 

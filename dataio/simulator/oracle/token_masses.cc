@@ -1,10 +1,10 @@
-#include "dataio/simulator/token_masses.h"
+#include "dataio/simulator/oracle/token_masses.h"
 
 #include <algorithm>
 #include <unordered_map>
 
-#include "dataio/simulator.h"
-#include "dataio/simulator/next_stamp_law.h"
+#include "dataio/simulator/process/next_timestamp_distribution.h"
+#include "dataio/simulator/simulator.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 #include "dataio/store/chain_store.h"
 #include "dataio/store/vocabulary.h"
 

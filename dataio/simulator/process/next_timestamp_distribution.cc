@@ -1,4 +1,4 @@
-#include "dataio/simulator/next_stamp_law.h"
+#include "dataio/simulator/process/next_timestamp_distribution.h"
 
 #include <algorithm>
 #include <cmath>

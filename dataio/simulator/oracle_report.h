@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
 
 namespace sequela {

@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 #include "dataio/store/chain_store.h"
 #include "dataio/store/vocabulary.h"
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "dataio/ingest/ingest.h"
-#include "dataio/oracle_report.h"
-#include "dataio/simulator.h"
+#include "dataio/simulator/oracle_report.h"
+#include "dataio/simulator/simulator.h"
 #include "kernels/base/errors.h"
 #include "tests/testing/temp_folder.h"
 

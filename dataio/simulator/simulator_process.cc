@@ -1,4 +1,4 @@
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 
 #include <algorithm>
 #include <cmath>

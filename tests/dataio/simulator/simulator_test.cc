@@ -1,7 +1,7 @@
 // ctest: labels=sanitize;threads timeout=120
 // The simulated lives: a function of seed and index alone, in canonical order, with hazards that
 // keep their closed-form survival.
-#include "dataio/simulator.h"
+#include "dataio/simulator/simulator.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <cmath>
 #include <set>
 
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "dataio/meds/meds_writer.h"
-#include "dataio/simulator.h"
+#include "dataio/simulator/simulator.h"
 
 namespace sequela {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 
 namespace sequela {
 namespace {

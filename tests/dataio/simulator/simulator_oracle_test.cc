@@ -1,7 +1,7 @@
 // ctest: labels=sanitize timeout=240
 // The oracle's closed forms against numerical integration, against its own Monte Carlo, and against
 // what the simulated chains show.
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "dataio/simulator/next_stamp_law.h"
+#include "dataio/simulator/process/next_timestamp_distribution.h"
 #include "kernels/base/errors.h"
 #include "tests/testing/simulated_chains.h"
 

@@ -1,4 +1,4 @@
-#include "dataio/oracle_report.h"
+#include "dataio/simulator/oracle_report.h"
 
 #include <algorithm>
 #include <atomic>

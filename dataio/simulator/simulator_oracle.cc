@@ -1,11 +1,11 @@
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "dataio/simulator/chain_walk.h"
-#include "dataio/simulator/token_masses.h"
+#include "dataio/simulator/oracle/chain_walk.h"
+#include "dataio/simulator/oracle/token_masses.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 

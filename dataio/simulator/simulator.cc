@@ -1,4 +1,4 @@
-#include "dataio/simulator.h"
+#include "dataio/simulator/simulator.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "dataio/meds/meds_writer.h"
-#include "dataio/simulator/unkind.h"
+#include "dataio/simulator/process/corruption.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 

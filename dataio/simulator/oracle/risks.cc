@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 #include "kernels/base/check.h"
 
 namespace sequela {

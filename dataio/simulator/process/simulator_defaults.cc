@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 
 namespace sequela {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "dataio/simulator/token_masses.h"
+#include "dataio/simulator/oracle/token_masses.h"
 #include "dataio/store/chain_store.h"
 
 namespace sequela {

@@ -1,4 +1,4 @@
-#include "dataio/simulator/unkind.h"
+#include "dataio/simulator/process/corruption.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "dataio/simulator_oracle.h"
+#include "dataio/simulator/simulator_oracle.h"
 
 namespace sequela {
 namespace {

@@ -2,7 +2,7 @@
 // bits.
 #include <nlohmann/json.hpp>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "dataio/simulator/chain_walk.h"
+#include "dataio/simulator/oracle/chain_walk.h"
 
 #include "kernels/base/errors.h"
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/simulator_process.h"
+#include "dataio/simulator/simulator_process.h"
 #include "dataio/store/chain_store.h"
 
 namespace sequela {
