@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/bootstrap.h"
+#include "trainer/statistics/bootstrap.h"
 
 namespace sequela {
 

@@ -8,7 +8,7 @@
 
 #include "kernels/base/check.h"
 #include "runtime/communicator.h"
-#include "trainer/bootstrap.h"
+#include "trainer/statistics/bootstrap.h"
 
 namespace sequela {
 

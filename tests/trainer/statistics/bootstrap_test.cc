@@ -1,6 +1,6 @@
 // ctest: labels=sanitize timeout=60
 // Bootstrap intervals against the normal theory of a mean, and against cases that are exact.
-#include "trainer/bootstrap.h"
+#include "trainer/statistics/bootstrap.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/bootstrap.h"
+#include "trainer/statistics/bootstrap.h"
 
 #include <algorithm>
 #include <cmath>
