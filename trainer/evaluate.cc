@@ -14,10 +14,10 @@
 #include "runtime/checkpoint.h"
 #include "runtime/step_timer.h"
 #include "trainer/baselines.h"
-#include "trainer/decoder.h"
 #include "trainer/evaluation/outcome_excess.h"
 #include "trainer/evaluation/subject_sums.h"
-#include "trainer/hf_model.h"
+#include "trainer/model/decoder.h"
+#include "trainer/model/hf_model.h"
 #include "trainer/open_device.h"
 #include "trainer/train_setup.h"
 

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "kernels/base/dtype.h"
-#include "trainer/activation_plan.h"
-#include "trainer/model_config.h"
+#include "trainer/model/activation_plan.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

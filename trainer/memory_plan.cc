@@ -9,7 +9,7 @@
 
 #include "runtime/checkpoint.h"
 #include "runtime/device.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 namespace {

@@ -7,7 +7,7 @@
 #include "dataio/store/vocabulary.h"
 #include "runtime/world.h"
 #include "trainer/experiment.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 #include "trainer/train_state.h"
 
 namespace sequela {

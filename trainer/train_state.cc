@@ -1,7 +1,7 @@
 #include "trainer/train_state.h"
 
-#include "trainer/hf_model.h"
-#include "trainer/initializer.h"
+#include "trainer/model/hf_model.h"
+#include "trainer/model/initializer.h"
 
 namespace sequela {
 

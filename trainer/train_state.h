@@ -12,7 +12,7 @@
 #include "runtime/gradient_buckets.h"
 #include "runtime/parameter_table.h"
 #include "runtime/sharded_optimizer.h"
-#include "trainer/decoder.h"
+#include "trainer/model/decoder.h"
 
 namespace sequela {
 
@@ -33,8 +33,8 @@ class TrainState {
   TrainState(const TrainState&) = delete;
   TrainState& operator=(const TrainState&) = delete;
 
-  // New weights, a function of (seed, parameter name) alone (trainer/initializer.h); optimizer
-  // state zero. The same on every rank without communication.
+  // New weights, a function of (seed, parameter name) alone (trainer/model/initializer.h);
+  // optimizer state zero. The same on every rank without communication.
   void Initialize(std::uint64_t seed);
   // Weights of a Hugging Face folder or of a checkpoint of ours; optimizer state zero. Throws
   // InputError naming the tensor that is missing, unknown or of another shape.

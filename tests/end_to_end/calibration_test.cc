@@ -14,8 +14,8 @@
 #include "dataio/simulator/simulator_oracle.h"
 #include "runtime/checkpoint.h"
 #include "tests/testing/tiny_world.h"
-#include "trainer/decoder.h"
-#include "trainer/hf_model.h"
+#include "trainer/model/decoder.h"
+#include "trainer/model/hf_model.h"
 #include "trainer/run_folder.h"
 
 namespace sequela::testing {

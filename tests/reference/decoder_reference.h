@@ -11,7 +11,7 @@
 #include "dataio/loader/batch.h"
 #include "runtime/parameter_table.h"
 #include "tests/reference/matrix.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela::reference {
 

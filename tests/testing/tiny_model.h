@@ -6,7 +6,7 @@
 
 #include "dataio/loader/batch.h"
 #include "runtime/parameter_table.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela::testing {
 

@@ -6,7 +6,7 @@
 
 #include "kernels/base/atomic_file.h"
 #include "trainer/experiment_yaml.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 #include "trainer/train_setup.h"
 
 namespace sequela {

@@ -17,9 +17,9 @@
 #include "runtime/checkpoint.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
-#include "trainer/decoder.h"
 #include "trainer/experiment_yaml.h"
-#include "trainer/hf_model.h"
+#include "trainer/model/decoder.h"
+#include "trainer/model/hf_model.h"
 #include "trainer/train_loop.h"
 
 namespace sequela {

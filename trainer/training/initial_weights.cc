@@ -5,7 +5,7 @@
 
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
-#include "trainer/hf_model.h"
+#include "trainer/model/hf_model.h"
 #include "trainer/run_folder.h"
 
 namespace sequela {

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

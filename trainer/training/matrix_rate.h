@@ -5,7 +5,7 @@
 #include "kernels/exec.h"
 #include "runtime/device.h"
 #include "runtime/step_timer.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

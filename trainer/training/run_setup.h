@@ -10,7 +10,7 @@
 #include "dataio/store/chain_store.h"
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 #include "trainer/run_folder.h"
 #include "trainer/train_loop.h"
 #include "trainer/train_state.h"

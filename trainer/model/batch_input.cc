@@ -1,4 +1,4 @@
-#include "trainer/batch_input.h"
+#include "trainer/model/batch_input.h"
 
 #include <cstring>
 

@@ -12,7 +12,7 @@
 
 #include "kernels/base/atomic_file.h"
 #include "runtime/safetensors.h"
-#include "trainer/hf_model.h"
+#include "trainer/model/hf_model.h"
 #include "trainer/train_step.h"
 
 namespace sequela {

@@ -1,5 +1,5 @@
 // ctest: labels=sanitize
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "kernels/base/errors.h"
 #include "tests/testing/tiny_model.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 namespace {

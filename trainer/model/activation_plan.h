@@ -12,7 +12,7 @@
 #include "kernels/exec.h"
 #include "runtime/arena.h"
 #include "runtime/device.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

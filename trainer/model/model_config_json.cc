@@ -3,7 +3,7 @@
 #include <string>
 
 #include "kernels/base/errors.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 namespace {

@@ -1,8 +1,8 @@
 // The end of the decoder: the final norm, the output projection and the loss.
 #pragma once
 
-#include "trainer/decoder_pass.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/decoder_pass.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "runtime/parameter_table.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

@@ -13,8 +13,8 @@
 #include "kernels/time_rope.h"
 #include "runtime/device.h"
 #include "runtime/staging.h"
-#include "trainer/activation_plan.h"
-#include "trainer/batch_view.h"
+#include "trainer/model/activation_plan.h"
+#include "trainer/model/batch_view.h"
 
 namespace sequela {
 

@@ -1,16 +1,16 @@
-#include "trainer/decoder.h"
+#include "trainer/model/decoder.h"
 
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "runtime/buffer.h"
-#include "trainer/batch_input.h"
-#include "trainer/decoder_block.h"
-#include "trainer/decoder_pass.h"
-#include "trainer/linear.h"
-#include "trainer/loss_head.h"
-#include "trainer/loss_reader.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/batch_input.h"
+#include "trainer/model/decoder_block.h"
+#include "trainer/model/decoder_pass.h"
+#include "trainer/model/linear.h"
+#include "trainer/model/loss_head.h"
+#include "trainer/model/loss_reader.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 namespace {

@@ -1,7 +1,7 @@
-// The decoder: embedding, blocks (trainer/decoder_block.h), final norm and loss
-// (trainer/loss_head.h), forward and backward over one packed batch (dataio/loader/batch.h). It
-// owns the arena of activations, planned in the constructor (trainer/activation_plan.h); weights
-// and gradients are the caller's (runtime/parameter_table.h), on the same device.
+// The decoder: embedding, blocks (trainer/model/decoder_block.h), final norm and loss
+// (trainer/model/loss_head.h), forward and backward over one packed batch (dataio/loader/batch.h).
+// It owns the arena of activations, planned in the constructor (trainer/model/activation_plan.h);
+// weights and gradients are the caller's (runtime/parameter_table.h), on the same device.
 //
 // On a GPU a pass is only enqueued: the host prepares the next batch while the device computes this
 // one, and learns the loss when it asks for it (TakeLoss).
@@ -20,8 +20,8 @@
 #include "dataio/loader/batch.h"
 #include "runtime/device.h"
 #include "runtime/parameter_table.h"
-#include "trainer/activation_plan.h"
-#include "trainer/model_config.h"
+#include "trainer/model/activation_plan.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

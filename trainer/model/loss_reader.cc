@@ -1,4 +1,4 @@
-#include "trainer/loss_reader.h"
+#include "trainer/model/loss_reader.h"
 
 #include <cmath>
 

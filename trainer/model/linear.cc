@@ -1,4 +1,4 @@
-#include "trainer/linear.h"
+#include "trainer/model/linear.h"
 
 #include <algorithm>
 #include <array>

@@ -1,10 +1,10 @@
-#include "trainer/loss_head.h"
+#include "trainer/model/loss_head.h"
 
 #include <utility>
 
 #include "kernels/cross_entropy.h"
 #include "runtime/buffer.h"
-#include "trainer/decoder_block.h"
+#include "trainer/model/decoder_block.h"
 
 namespace sequela {
 namespace {

@@ -1,4 +1,4 @@
-#include "trainer/hf_model.h"
+#include "trainer/model/hf_model.h"
 
 #include <algorithm>
 #include <string>

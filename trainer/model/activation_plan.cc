@@ -1,4 +1,4 @@
-#include "trainer/activation_plan.h"
+#include "trainer/model/activation_plan.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/rms_norm.h"
-#include "trainer/linear.h"
+#include "trainer/model/linear.h"
 
 namespace sequela {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "runtime/parameter_table.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/parameter_pieces.h"
 
 #include <string>
 

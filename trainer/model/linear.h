@@ -7,7 +7,7 @@
 #include "kernels/base/tensor_view.h"
 #include "kernels/exec.h"
 #include "runtime/parameter_table.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 

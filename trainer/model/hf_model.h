@@ -7,11 +7,11 @@
 
 #include "runtime/parameter_table.h"
 #include "runtime/safetensors.h"
-#include "trainer/model_config.h"
+#include "trainer/model/model_config.h"
 
 namespace sequela {
 
-// config.json of the folder (trainer/model_config.h). Throws InputError.
+// config.json of the folder (trainer/model/model_config.h). Throws InputError.
 ModelConfig LoadModelConfig(const std::filesystem::path& folder);
 
 // The weights of such a folder, ready to be read piece by piece. Safe for concurrent reading.

@@ -1,5 +1,5 @@
 // The model's shape and settings: what config.json of a checkpoint says. Field names are Hugging
-// Face's; Llama, Qwen2 and Qwen3 are settings of one decoder (trainer/decoder.h).
+// Face's; Llama, Qwen2 and Qwen3 are settings of one decoder (trainer/model/decoder.h).
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,8 @@ struct ModelConfig {
   bool attention_bias = false;
   bool mlp_bias = false;  // Llama only: biases of gate, up and down
   bool tie_word_embeddings = false;
-  double initializer_range = 0.02;  // standard deviation of new weights (trainer/initializer.h)
+  double initializer_range =
+      0.02;  // standard deviation of new weights (trainer/model/initializer.h)
 
   std::int32_t q_size() const { return num_attention_heads * head_dim; }
   std::int32_t kv_size() const { return num_key_value_heads * head_dim; }

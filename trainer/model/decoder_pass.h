@@ -9,9 +9,9 @@
 #include "kernels/exec.h"
 #include "runtime/device.h"
 #include "runtime/parameter_table.h"
-#include "trainer/activation_plan.h"
-#include "trainer/batch_view.h"
-#include "trainer/decoder.h"
+#include "trainer/model/activation_plan.h"
+#include "trainer/model/batch_view.h"
+#include "trainer/model/decoder.h"
 
 namespace sequela {
 

@@ -1,7 +1,7 @@
 // ctest: labels=sanitize timeout=300
 // The whole model against the fp64 textbook (tests/reference/decoder_reference.h), and what it
 // promises about documents, batches, threads, recomputation and dropout.
-#include "trainer/decoder.h"
+#include "trainer/model/decoder.h"
 
 #include <gtest/gtest.h>
 

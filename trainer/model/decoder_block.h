@@ -6,8 +6,8 @@
 #pragma once
 
 #include "kernels/base/tensor_view.h"
-#include "trainer/decoder_pass.h"
-#include "trainer/parameter_pieces.h"
+#include "trainer/model/decoder_pass.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 

@@ -1,5 +1,5 @@
 // What operations read of a batch, where they can read it: in the batch itself on the CPU, in the
-// device's memory elsewhere (trainer/batch_input.h).
+// device's memory elsewhere (trainer/model/batch_input.h).
 #pragma once
 
 #include <cstddef>

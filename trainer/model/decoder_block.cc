@@ -1,4 +1,4 @@
-#include "trainer/decoder_block.h"
+#include "trainer/model/decoder_block.h"
 
 #include <cmath>
 
@@ -7,7 +7,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
 #include "kernels/time_rope.h"
-#include "trainer/linear.h"
+#include "trainer/model/linear.h"
 
 namespace sequela {
 namespace {

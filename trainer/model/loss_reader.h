@@ -11,7 +11,7 @@
 #include "kernels/base/tensor_view.h"
 #include "runtime/buffer.h"
 #include "runtime/device.h"
-#include "trainer/decoder.h"
+#include "trainer/model/decoder.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "trainer/initializer.h"
+#include "trainer/model/initializer.h"
 
 #include <algorithm>
 #include <array>
