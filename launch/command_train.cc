@@ -10,8 +10,8 @@
 #include "launch/version.h"
 #include "runtime/log.h"
 #include "runtime/world.h"
-#include "trainer/experiment_fields.h"
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/experiment_yaml.h"
 #include "trainer/train_loop.h"
 
 namespace sequela {

@@ -16,10 +16,10 @@
 #include "trainer/baselines.h"
 #include "trainer/evaluation/outcome_excess.h"
 #include "trainer/evaluation/subject_sums.h"
+#include "trainer/experiment/open_device.h"
+#include "trainer/experiment/train_setup.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
-#include "trainer/open_device.h"
-#include "trainer/train_setup.h"
 
 namespace sequela {
 namespace {

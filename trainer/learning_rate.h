@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "runtime/world.h"
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

@@ -136,7 +136,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"kernels/cpu/gemm.cc", 1, "dnnl.hpp"},
       {"dataio/arrow/reader.cc", 1, "hdf5.h"},
       {"dataio/ingest/ingest.cc", 1, "arrow/api.h"},
-      {"trainer/experiment.cc", 1, "yaml-cpp/yaml.h"},
+      {"trainer/experiment/experiment.cc", 1, "yaml-cpp/yaml.h"},
       {"runtime/device.cc", 1, "cuda_runtime.h"},
       {"trainer/model/decoder.cc", 1, "tests/testing/poison.h"},
   };
@@ -145,7 +145,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"dataio/loader/packer.cc", 1, "kernels/base/errors.h"},
       {"dataio/ingest/ingest.cc", 1, "dataio/arrow/reader.h"},
       {"trainer/model/decoder.cc", 1, "kernels/gemm.h"},
-      {"trainer/experiment_yaml.cc", 1, "yaml-cpp/yaml.h"},
+      {"trainer/experiment/experiment_yaml.cc", 1, "yaml-cpp/yaml.h"},
       {"kernels/cuda/rowwise.cu", 1, "cuda_bf16.h"},
       {"launch/main.cc", 1, "string"},
   };

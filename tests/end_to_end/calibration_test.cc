@@ -14,9 +14,9 @@
 #include "dataio/simulator/simulator_oracle.h"
 #include "runtime/checkpoint.h"
 #include "tests/testing/tiny_world.h"
+#include "trainer/experiment/run_folder.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
-#include "trainer/run_folder.h"
 
 namespace sequela::testing {
 namespace {

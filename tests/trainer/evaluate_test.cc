@@ -17,7 +17,7 @@
 #include "runtime/checkpoint.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_yaml.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
 #include "trainer/train_loop.h"

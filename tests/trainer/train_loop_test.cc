@@ -16,9 +16,9 @@
 #include "runtime/checkpoint.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
-#include "trainer/experiment_fields.h"
-#include "trainer/experiment_yaml.h"
-#include "trainer/run_folder.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/experiment_yaml.h"
+#include "trainer/experiment/run_folder.h"
 
 namespace sequela {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
+#include "trainer/experiment/run_folder.h"
 #include "trainer/model/hf_model.h"
-#include "trainer/run_folder.h"
 
 namespace sequela {
 

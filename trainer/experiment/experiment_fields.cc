@@ -1,4 +1,4 @@
-#include "trainer/experiment_fields.h"
+#include "trainer/experiment/experiment_fields.h"
 
 #include <fmt/format.h>
 

@@ -5,9 +5,9 @@
 #include <filesystem>
 
 #include "kernels/base/atomic_file.h"
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_yaml.h"
+#include "trainer/experiment/train_setup.h"
 #include "trainer/model/model_config.h"
-#include "trainer/train_setup.h"
 
 namespace sequela {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "dataio/store/vocabulary.h"
 #include "runtime/world.h"
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 #include "trainer/model/model_config.h"
 #include "trainer/train_state.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

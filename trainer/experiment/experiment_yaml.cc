@@ -1,4 +1,4 @@
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_yaml.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
@@ -7,7 +7,7 @@
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
-#include "trainer/experiment_fields.h"
+#include "trainer/experiment/experiment_fields.h"
 
 namespace sequela {
 namespace {

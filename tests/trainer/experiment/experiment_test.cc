@@ -1,7 +1,7 @@
 // ctest: labels=sanitize timeout=60
 // The experiment: its file, its errors, its hash, what a resume may change. Truth: the contract in
 // the headers, written out here by hand.
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
-#include "trainer/experiment_fields.h"
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/experiment_yaml.h"
 
 namespace sequela {
 namespace {

@@ -1,11 +1,11 @@
-#include "trainer/run_folder.h"
+#include "trainer/experiment/run_folder.h"
 
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
-#include "trainer/experiment_fields.h"
-#include "trainer/experiment_yaml.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/experiment_yaml.h"
 
 namespace sequela {
 namespace {

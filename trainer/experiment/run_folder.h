@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dataio/store/chain_store.h"
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "trainer/open_device.h"
+#include "trainer/experiment/open_device.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 #include "kernels/base/errors.h"
 

@@ -5,7 +5,7 @@
 
 #include "runtime/device.h"
 #include "runtime/world.h"
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

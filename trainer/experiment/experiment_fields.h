@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "trainer/experiment.h"
+#include "trainer/experiment/experiment.h"
 
 namespace sequela {
 

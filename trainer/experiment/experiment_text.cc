@@ -6,7 +6,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "trainer/experiment_fields.h"
+#include "trainer/experiment/experiment_fields.h"
 
 namespace sequela {
 namespace {

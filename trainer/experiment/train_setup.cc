@@ -1,4 +1,4 @@
-#include "trainer/train_setup.h"
+#include "trainer/experiment/train_setup.h"
 
 #include <algorithm>
 #include <cstdlib>
