@@ -6,7 +6,7 @@
 
 #include "launch/commands.h"
 #include "runtime/world.h"
-#include "trainer/evaluate.h"
+#include "trainer/evaluation/evaluate.h"
 
 namespace sequela {
 namespace {

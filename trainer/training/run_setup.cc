@@ -5,10 +5,10 @@
 
 #include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
+#include "trainer/evaluation/split_score.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/open_device.h"
 #include "trainer/experiment/train_setup.h"
-#include "trainer/split_score.h"
 #include "trainer/training/initial_weights.h"
 
 namespace sequela {

@@ -1,5 +1,5 @@
 // The model's NLL on a split while training goes on: enough to choose the best step by. The whole
-// report is trainer/evaluate.h's.
+// report is trainer/evaluation/evaluate.h's.
 #pragma once
 
 #include <cstdint>

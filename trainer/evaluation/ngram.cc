@@ -1,11 +1,11 @@
-#include "trainer/ngram.h"
+#include "trainer/evaluation/ngram.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
 
 #include "kernels/base/check.h"
-#include "trainer/baselines/count_table.h"
+#include "trainer/evaluation/ngram/count_table.h"
 
 namespace sequela {
 namespace {

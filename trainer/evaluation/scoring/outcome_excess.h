@@ -9,7 +9,7 @@
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
-#include "trainer/evaluation/subject_sums.h"
+#include "trainer/evaluation/scoring/subject_sums.h"
 
 namespace sequela {
 

@@ -1,4 +1,4 @@
-#include "trainer/split_score.h"
+#include "trainer/evaluation/split_score.h"
 
 #include <vector>
 

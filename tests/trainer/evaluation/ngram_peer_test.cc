@@ -15,7 +15,7 @@
 #include "dataio/meds/meds_writer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
-#include "trainer/baselines.h"
+#include "trainer/evaluation/baselines.h"
 
 namespace sequela {
 namespace {

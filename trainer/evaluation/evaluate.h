@@ -7,7 +7,7 @@
 
 #include "dataio/store/chain_store.h"
 #include "runtime/world.h"
-#include "trainer/evaluation_report.h"
+#include "trainer/evaluation/evaluation_report.h"
 #include "trainer/experiment/run_folder.h"
 
 namespace sequela {

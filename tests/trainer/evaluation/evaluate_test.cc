@@ -1,7 +1,7 @@
 // ctest: labels=sanitize;threads timeout=120
 // Evaluation of a run on a tiny store. Truth: logits of whole chains and fp64 softmax here in the
 // test, without windows, sums in fixed point or code groups.
-#include "trainer/evaluate.h"
+#include "trainer/evaluation/evaluate.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

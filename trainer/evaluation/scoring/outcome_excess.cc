@@ -1,4 +1,4 @@
-#include "trainer/evaluation/outcome_excess.h"
+#include "trainer/evaluation/scoring/outcome_excess.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "trainer/baselines/count_table.h"
+#include "trainer/evaluation/ngram/count_table.h"
 
 #include <algorithm>
 

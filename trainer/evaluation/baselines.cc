@@ -1,4 +1,4 @@
-#include "trainer/baselines.h"
+#include "trainer/evaluation/baselines.h"
 
 #include <algorithm>
 #include <functional>

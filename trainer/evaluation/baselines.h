@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dataio/store/chain_store.h"
-#include "trainer/ngram.h"
+#include "trainer/evaluation/ngram.h"
 
 namespace sequela {
 

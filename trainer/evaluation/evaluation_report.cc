@@ -1,4 +1,4 @@
-#include "trainer/evaluation_report.h"
+#include "trainer/evaluation/evaluation_report.h"
 
 #include <fmt/format.h>
 

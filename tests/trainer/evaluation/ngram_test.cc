@@ -1,7 +1,7 @@
 // ctest: labels=sanitize timeout=60
 // n-gram baselines: a case worked out by hand, and a brute-force reference with std::map that
 // follows the formulas of the header literally.
-#include "trainer/ngram.h"
+#include "trainer/evaluation/ngram.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/evaluate.h"
+#include "trainer/evaluation/evaluate.h"
 
 #include <algorithm>
 #include <bit>
@@ -13,9 +13,9 @@
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
 #include "runtime/step_timer.h"
-#include "trainer/baselines.h"
-#include "trainer/evaluation/outcome_excess.h"
-#include "trainer/evaluation/subject_sums.h"
+#include "trainer/evaluation/baselines.h"
+#include "trainer/evaluation/scoring/outcome_excess.h"
+#include "trainer/evaluation/scoring/subject_sums.h"
 #include "trainer/experiment/open_device.h"
 #include "trainer/experiment/train_setup.h"
 #include "trainer/model/decoder.h"
