@@ -36,8 +36,8 @@
 #include "kernels/base/philox.h"
 #include "kernels/gemm.h"
 #include "runtime/step_timer.h"
-#include "trainer/memory_plan.h"
-#include "trainer/train_step.h"
+#include "trainer/training/memory_plan.h"
+#include "trainer/training/train_step.h"
 
 namespace sequela {
 namespace {

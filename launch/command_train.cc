@@ -12,7 +12,7 @@
 #include "runtime/world.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
-#include "trainer/train_loop.h"
+#include "trainer/training/train_loop.h"
 
 namespace sequela {
 namespace {

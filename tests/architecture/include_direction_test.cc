@@ -132,7 +132,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"dataio/loader/packer.cc", 1, "kernels/gemm.h"},
       {"trainer/model/decoder.cc", 1, "kernels/cpu/gemm.h"},
       {"trainer/model/decoder.cc", 1, "launch/commands.h"},
-      {"trainer/train_loop.cc", 1, "mpi.h"},
+      {"trainer/training/train_loop.cc", 1, "mpi.h"},
       {"kernels/cpu/gemm.cc", 1, "dnnl.hpp"},
       {"dataio/arrow/reader.cc", 1, "hdf5.h"},
       {"dataio/ingest/ingest.cc", 1, "arrow/api.h"},

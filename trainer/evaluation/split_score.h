@@ -8,7 +8,7 @@
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/store/chain_store.h"
 #include "runtime/communicator.h"
-#include "trainer/train_state.h"
+#include "trainer/training/train_state.h"
 
 namespace sequela {
 

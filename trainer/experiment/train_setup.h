@@ -8,7 +8,7 @@
 #include "runtime/world.h"
 #include "trainer/experiment/experiment.h"
 #include "trainer/model/model_config.h"
-#include "trainer/train_state.h"
+#include "trainer/training/train_state.h"
 
 namespace sequela {
 

@@ -20,7 +20,7 @@
 #include "trainer/experiment/experiment_yaml.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
-#include "trainer/train_loop.h"
+#include "trainer/training/train_loop.h"
 
 namespace sequela {
 namespace {

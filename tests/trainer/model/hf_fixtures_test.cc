@@ -13,7 +13,7 @@
 #include "kernels/base/atomic_file.h"
 #include "runtime/safetensors.h"
 #include "trainer/model/hf_model.h"
-#include "trainer/train_step.h"
+#include "trainer/training/train_step.h"
 
 namespace sequela {
 namespace {

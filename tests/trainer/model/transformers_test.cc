@@ -13,7 +13,7 @@
 #include "runtime/safetensors_writer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_model.h"
-#include "trainer/train_state.h"
+#include "trainer/training/train_state.h"
 
 namespace sequela {
 namespace {

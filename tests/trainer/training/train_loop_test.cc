@@ -1,0 +1,233 @@
+// ctest: labels=sanitize;threads timeout=120
+// The training loop on a tiny store, in this process: what a run leaves behind, and that an
+// interrupted run becomes the uninterrupted one bit for bit.
+#include "trainer/training/train_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "kernels/base/atomic_file.h"
+#include "kernels/base/errors.h"
+#include "runtime/checkpoint.h"
+#include "tests/testing/temp_folder.h"
+#include "tests/testing/tiny_store.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/experiment_yaml.h"
+#include "trainer/experiment/run_folder.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kSteps = 9;
+
+const std::set<std::string> kDeterministic = {
+    "step",  "tokens", "targets",       "loss", "gradient_norm", "learning_rate",
+    "split", "events", "nll_per_token", "top1", "nll_per_event"};
+
+class TrainLoopTest : public ::testing::Test {
+ protected:
+  TrainLoopTest() {
+    testing::WriteTinyStore(folder_ / "store");
+    experiment_ = ParseExperiment(
+        "seed: 3\n"
+        "data: {context_length: 64, global_batch_tokens: 256}\n"
+        "model: {num_hidden_layers: 1, hidden_size: 16, intermediate_size: 32,\n"
+        "        num_attention_heads: 2, num_key_value_heads: 1, dropout: 0.1}\n"
+        "schedule: {steps: 9, warmup_steps: 2}\n"
+        "parallel: {threads: 1}\n"
+        "checkpoint: {every_steps: 2}\n"
+        "evaluation: {every_steps: 4}\n",
+        "tiny.yaml");
+    experiment_.data.store = (folder_ / "store").string();
+    experiment_.run.folder = (folder_ / "run").string();
+  }
+
+  Experiment With(const std::vector<std::string>& overrides) const {
+    Experiment experiment = experiment_;
+    for (const std::string& text : overrides) ApplyOverride(text, experiment);
+    return experiment;
+  }
+  void TrainWith(const std::vector<std::string>& overrides = {}, const TrainOptions& options = {}) {
+    Train(With(overrides), options, World::Instance());
+  }
+  // Starts again after every stop; returns how often it was stopped.
+  int TrainThroughStops(const std::vector<std::string>& overrides) {
+    for (int stops = 0; stops < 100; ++stops) {
+      try {
+        TrainWith(overrides);
+        return stops;
+      } catch (const StopRequested&) {
+      }
+    }
+    return 100;
+  }
+  template <typename Error = InputError>
+  std::string ErrorWith(const std::vector<std::string>& overrides,
+                        const TrainOptions& options = {}) {
+    try {
+      TrainWith(overrides, options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  std::vector<nlohmann::json> Metrics(const std::string& run) const {
+    std::vector<nlohmann::json> lines;
+    std::ifstream in(folder_ / run / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      const auto all = nlohmann::json::parse(line);
+      nlohmann::json kept;
+      for (const auto& [key, value] : all.items()) {
+        if (kDeterministic.contains(key)) kept[key] = value;
+      }
+      lines.push_back(kept);
+    }
+    return lines;
+  }
+  nlohmann::json Summary(const std::string& run) const {
+    return nlohmann::json::parse(ReadFile(folder_ / run / "summary.json"));
+  }
+  std::string FinalWeights(const std::string& run, std::int64_t step = kSteps) const {
+    return ReadFile(folder_ / run / "checkpoints" / CheckpointName(step) / "model.safetensors");
+  }
+
+  testing::TempFolder folder_;
+  Experiment experiment_;
+};
+
+TEST_F(TrainLoopTest, LeavesEverythingThatTheContractNames) {
+  TrainWith();
+  EXPECT_EQ(ReadFile(folder_ / "run" / "experiment.yaml"), ExperimentToYaml(experiment_));
+  const auto lines = Metrics("run");
+  ASSERT_EQ(lines.size(), kSteps + 3);  // evaluations after steps 4, 8 and 9
+  EXPECT_EQ(lines[3]["step"], 4);
+  EXPECT_EQ(lines[4]["split"], "tuning");
+  EXPECT_EQ(Summary("run")["steps"], kSteps);
+  EXPECT_EQ(Summary("run")["stopped_early"], false);
+  const auto found = FindCheckpoint(folder_ / "run" / "checkpoints");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->step, kSteps);
+  EXPECT_EQ(found->best_step, Summary("run")["best_step"]);
+  EXPECT_TRUE(fs::exists(folder_ / "run" / "checkpoints" / CheckpointName(found->best_step)));
+}
+
+TEST_F(TrainLoopTest, LearnsSomething) {
+  TrainWith({"schedule.steps=60", "optimizer.learning_rate=0.01"});
+  const auto lines = Metrics("run");
+  EXPECT_LT(lines.back()["nll_per_token"].get<double>(),
+            0.85 * lines.front()["loss"].get<double>());
+}
+
+TEST_F(TrainLoopTest, AnInterruptedRunBecomesTheUninterruptedOne) {
+  TrainWith();
+  const std::string other = "run.folder=" + (folder_ / "stopped").string();
+  EXPECT_EQ(TrainThroughStops({other, "run.time_limit_minutes=1e-9"}), kSteps);
+  EXPECT_EQ(Metrics("stopped"), Metrics("run"));
+  EXPECT_EQ(FinalWeights("stopped"), FinalWeights("run"));
+}
+
+TEST_F(TrainLoopTest, AResumeFromAnOlderCheckpointDropsTheLinesAfterIt) {
+  TrainWith();
+  const auto metrics = Metrics("run");
+  const std::string weights = FinalWeights("run");
+  // As if it had been killed after step 9 was recorded, before its checkpoint was whole.
+  fs::remove_all(folder_ / "run" / "checkpoints" / CheckpointName(kSteps));
+  fs::remove(folder_ / "run" / "summary.json");
+  TrainWith();
+  EXPECT_EQ(Metrics("run"), metrics);
+  EXPECT_EQ(FinalWeights("run"), weights);
+}
+
+TEST_F(TrainLoopTest, ThreadsRecomputeAndCheckpointsChangeNoBit) {
+  TrainWith();
+  TrainWith({"run.folder=" + (folder_ / "other").string(), "parallel.threads=2",
+             "parallel.recompute=full", "parallel.zero_stage=0", "checkpoint.every_steps=0"});
+  EXPECT_EQ(Metrics("other"), Metrics("run"));
+  EXPECT_EQ(FinalWeights("other"), FinalWeights("run"));
+}
+
+TEST_F(TrainLoopTest, AFinishedRunIsLeftAsItIs) {
+  TrainWith();
+  const std::string before = ReadFile(folder_ / "run" / "metrics.jsonl");
+  TrainWith();
+  EXPECT_EQ(ReadFile(folder_ / "run" / "metrics.jsonl"), before);
+}
+
+TEST_F(TrainLoopTest, RefusesAChangedResultFieldByName) {
+  TrainWith();
+  EXPECT_THAT(ErrorWith({"optimizer.learning_rate=0.5"}),
+              AllOf(HasSubstr("optimizer.learning_rate"), HasSubstr("0.5"), HasSubstr("0.001")));
+}
+
+TEST_F(TrainLoopTest, GoesOnForMoreStepsWithConstantDecay) {
+  TrainWith({"schedule.decay=constant"});
+  TrainWith({"schedule.decay=constant", "schedule.steps=12"});
+  const auto longer = Metrics("run");
+  TrainWith({"schedule.decay=constant", "schedule.steps=12",
+             "run.folder=" + (folder_ / "at_once").string()});
+  EXPECT_EQ(FinalWeights("run", 12), FinalWeights("at_once", 12));
+}
+
+TEST_F(TrainLoopTest, RefusesAnotherStoreUnderTheSameName) {
+  TrainWith();
+  fs::remove_all(folder_ / "store");
+  testing::WriteTinyStore(folder_ / "store", {.seed = 2});
+  EXPECT_THAT(ErrorWith({}), HasSubstr("data.store"));
+}
+
+TEST_F(TrainLoopTest, ADryRunAndABadStartWriteNothing) {
+  TrainWith({}, {.dry_run = true});
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+  EXPECT_THAT(ErrorWith({"data.store=/nowhere/store"}), HasSubstr("/nowhere/store"));
+  EXPECT_THAT(ErrorWith({"schedule.steps=0", "schedule.epochs=0.001"}), HasSubstr("warmup_steps"));
+  EXPECT_THAT(ErrorWith({"data.store="}), HasSubstr("data.store is not set"));
+  EXPECT_THAT(ErrorWith({"parallel.device=cuda"}), HasSubstr("parallel.device"));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainLoopTest, RefusesAFolderThatHoldsSomethingElse) {
+  fs::create_directory(folder_ / "run");
+  std::ofstream(folder_ / "run" / "thesis.txt") << "precious";
+  EXPECT_THAT(ErrorWith({}), HasSubstr("no run of sequela train"));
+  EXPECT_EQ(ReadFile(folder_ / "run" / "thesis.txt"), "precious");
+}
+
+TEST_F(TrainLoopTest, StopsWhenPatienceIsOver) {
+  // Too small a learning rate to change a weight: no evaluation is better than the first.
+  TrainWith({"optimizer.learning_rate=1e-30", "evaluation.every_steps=1", "evaluation.patience=2"});
+  EXPECT_EQ(Summary("run")["steps"], 3);
+  EXPECT_EQ(Summary("run")["best_step"], 1);
+  EXPECT_EQ(Summary("run")["stopped_early"], true);
+}
+
+TEST_F(TrainLoopTest, StartsFromAnotherRunsWeights) {
+  TrainWith({"schedule.steps=60", "optimizer.learning_rate=0.01"});
+  const std::string other = "run.folder=" + (folder_ / "tuned").string();
+  TrainWith({other}, {.init_from = folder_ / "run"});
+  EXPECT_LT(Metrics("tuned").front()["loss"].get<double>(),
+            0.85 * Metrics("run").front()["loss"].get<double>());
+  EXPECT_EQ(OpenRun(folder_ / "tuned").identity.init_from, (folder_ / "run").string());
+  const std::string third = "run.folder=" + (folder_ / "third").string();
+  EXPECT_THAT(ErrorWith({third, "model.hidden_size=32"}, {.init_from = folder_ / "run"}),
+              HasSubstr("head_dim"));
+}
+
+TEST_F(TrainLoopTest, BalancedWeightsAreKeptWithTheRun) {
+  TrainWith({"objective.event_balance_alpha=0.5"});
+  const auto weights = OpenRun(folder_ / "run").identity.target_weights;
+  EXPECT_GT(*std::ranges::max_element(weights), 1.0F);
+  EXPECT_LT(*std::ranges::min_element(weights), 1.0F);
+}
+
+}  // namespace
+}  // namespace sequela

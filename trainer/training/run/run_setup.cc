@@ -1,0 +1,123 @@
+#include "trainer/training/run/run_setup.h"
+
+#include <cmath>
+#include <string>
+
+#include "dataio/loader/event_balance.h"
+#include "kernels/base/errors.h"
+#include "trainer/evaluation/split_score.h"
+#include "trainer/experiment/experiment_fields.h"
+#include "trainer/experiment/open_device.h"
+#include "trainer/experiment/train_setup.h"
+#include "trainer/training/run/initial_weights.h"
+
+namespace sequela {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string& RequireStore(const Experiment& experiment) {
+  if (experiment.data.store.empty()) {
+    throw InputError(
+        "data.store is not set: name the folder that `sequela ingest` wrote, in the experiment or "
+        "as data.store=FOLDER");
+  }
+  return experiment.data.store;
+}
+
+fs::path RequireRunFolder(const Experiment& experiment) {
+  if (experiment.run.folder.empty()) {
+    throw InputError(
+        "run.folder is not set: name a folder for this run, in the experiment or as "
+        "run.folder=FOLDER");
+  }
+  return experiment.run.folder;
+}
+
+}  // namespace
+
+RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in)
+    : experiment(experiment_in),
+      options(options_in),
+      world(world_in),
+      communicator(world_in.communicator()),
+      device(OpenDevice(experiment.parallel.device, world)),
+      store(ChainStore::Open(RequireStore(experiment))),
+      config(ModelConfigOf(experiment, store.vocabulary().size())),
+      state_options(TrainStateOptionsOf(experiment, world)) {
+  if (experiment.objective.event_balance_alpha != 1.0) BalanceTargets();
+  FindResumePoint();
+  if (!checkpoint && !options.init_from.empty()) {
+    CheckSameArchitecture(WeightsFolderOf(options.init_from), config);
+  }
+  OpenLoader();
+}
+
+void RunSetup::BalanceTargets() {
+  target_weights = BalanceWeights(store.vocabulary(), experiment.objective.event_balance_alpha);
+  for (const float weight : target_weights) log_weights.push_back(std::log(weight));
+}
+
+void RunSetup::FindResumePoint() {
+  run.folder = RequireRunFolder(experiment);
+  run.experiment = experiment;
+  stored = FindRun(run.folder);
+  if (stored) {
+    CheckStoredRun();
+    checkpoint = FindCheckpoint(run.checkpoints(), communicator);
+    if (checkpoint) progress = ProgressFromJson(*checkpoint).progress;
+    CheckResumable(stored->experiment, experiment, progress.step);
+  }
+  run.identity = {store.content_hash(), store.vocabulary().hash(),
+                  ResultHash(experiment, store.content_hash()),
+                  stored ? stored->identity.init_from : options.init_from.string(), target_weights};
+}
+
+void RunSetup::CheckStoredRun() const {
+  CheckSameVocabulary(*stored, store);
+  if (stored->identity.store_content_hash == store.content_hash()) return;
+  throw InputError(
+      "{}: this run was started with another content of data.store (hash {}; {} now has {}).\n"
+      "The data changes results, so the run cannot go on. Use the same store, or another "
+      "run.folder "
+      "(train --init-from {} starts a new run from this one's weights)",
+      run.folder.string(), stored->identity.store_content_hash, store.folder().string(),
+      store.content_hash(), run.folder.string());
+}
+
+LoaderOptions RunSetup::MakeLoaderOptions() const {
+  LoaderOptions loader_options;
+  loader_options.context_length = experiment.data.context_length;
+  loader_options.context_overlap = experiment.data.context_overlap;
+  loader_options.global_batch_tokens = experiment.data.global_batch_tokens;
+  loader_options.seed = experiment.seed;
+  loader_options.shuffle = experiment.data.shuffle;
+  loader_options.token_weight = target_weights;
+  loader_options.microbatch_tokens = state_options.decoder.max_tokens;
+  loader_options.rank = communicator.rank();
+  loader_options.num_ranks = communicator.size();
+  loader_options.quadratic_length = 6.0 * config.hidden_size;
+  return loader_options;
+}
+
+void RunSetup::OpenLoader() {
+  const LoaderState start = checkpoint ? ProgressFromJson(*checkpoint).loader : LoaderState{};
+  loader = std::make_unique<BatchLoader>(store, MakeLoaderOptions(), start);
+  total_steps = experiment.schedule.steps > 0 ? experiment.schedule.steps
+                                              : loader->StepsForEpochs(experiment.schedule.epochs);
+  const std::int64_t ramps = experiment.schedule.warmup_steps + experiment.schedule.cooldown_steps;
+  if (ramps > total_steps) {
+    throw InputError(
+        "schedule.warmup_steps and cooldown_steps ({} together) are more than the {} steps that {} "
+        "epochs of this store have: lower them or raise schedule.epochs",
+        ramps, total_steps, experiment.schedule.epochs);
+  }
+  evaluates = experiment.evaluation.every_steps > 0 && SplitHasTargets(store, Split::kTuning);
+  if (!evaluates && experiment.evaluation.patience > 0) {
+    throw InputError(
+        "evaluation.patience is set, but {} has no tuning split to evaluate on: set it to 0",
+        store.folder().string());
+  }
+}
+
+}  // namespace sequela

@@ -1,0 +1,55 @@
+// Everything about a training run that is known, opened and checked before anything is written.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "dataio/loader/batch_loader.h"
+#include "dataio/store/chain_store.h"
+#include "runtime/checkpoint.h"
+#include "runtime/world.h"
+#include "trainer/experiment/run_folder.h"
+#include "trainer/model/model_config.h"
+#include "trainer/training/run/training_progress.h"
+#include "trainer/training/train_loop.h"
+#include "trainer/training/train_state.h"
+
+namespace sequela {
+
+// One thread at a time.
+struct RunSetup {
+  // Collective. Throws InputError where settings, store, folder or weights do not fit each other.
+  RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
+
+  bool is_first_rank() const { return communicator.rank() == 0; }
+
+  Experiment experiment;
+  TrainOptions options;
+  World& world;
+  Communicator& communicator;
+  std::shared_ptr<Device> device;
+  ChainStore store;
+  ModelConfig config;
+  TrainStateOptions state_options;
+  std::vector<float> target_weights;  // empty: all 1
+  std::vector<float> log_weights;     // likewise
+
+  StoredRun run;
+  std::optional<StoredRun> stored;            // what lay in the folder
+  std::optional<FoundCheckpoint> checkpoint;  // where the run goes on
+  TrainingProgress progress;                  // there, or at the beginning
+  std::unique_ptr<BatchLoader> loader;
+  std::int64_t total_steps = 0;
+  bool evaluates = false;  // on the tuning split, while training
+
+ private:
+  void BalanceTargets();
+  void FindResumePoint();
+  void CheckStoredRun() const;
+  LoaderOptions MakeLoaderOptions() const;
+  void OpenLoader();
+};
+
+}  // namespace sequela
