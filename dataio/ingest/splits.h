@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "dataio/store/chain_store.h"
+#include "dataio/base/split.h"
 
 namespace sequela {
 

@@ -11,7 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/store/chain_store.h"
+#include "dataio/base/missing_values.h"
+#include "dataio/base/split.h"
 
 namespace sequela {
 

@@ -19,8 +19,6 @@
 namespace sequela {
 namespace {
 
-constexpr std::array<std::string_view, 3> kSplitNames = {"train", "tuning", "held_out"};
-
 std::string ReadManifestText(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "manifest.json";
   std::error_code ignored;
@@ -38,9 +36,9 @@ constexpr std::uint64_t kCheckedAtOpening = std::uint64_t{1} << 30;
 
 void CheckChecksumsOfSmallStore(const std::filesystem::path& folder, const Manifest& manifest) {
   std::uint64_t bytes = 0;
-  for (const ChainShardWriter::Summary& shard : manifest.shards) bytes += shard.file_bytes;
+  for (const ShardSummary& shard : manifest.shards) bytes += shard.file_bytes;
   if (bytes > kCheckedAtOpening) return;
-  for (const ChainShardWriter::Summary& shard : manifest.shards) {
+  for (const ShardSummary& shard : manifest.shards) {
     const std::uint32_t found = FileCrc32c(folder / shard.file_name);
     if (found != shard.file_crc32c) {
       throw InputError(
@@ -70,16 +68,6 @@ std::string ReadListed(const std::filesystem::path& folder, const Manifest& mani
 }
 
 }  // namespace
-
-std::string_view NameOf(Split split) { return kSplitNames[static_cast<std::size_t>(split)]; }
-
-Split ParseSplit(std::string_view name) {
-  const auto found = std::find(kSplitNames.begin(), kSplitNames.end(), name);
-  if (found == kSplitNames.end()) {
-    throw InputError("split \"{}\" is unknown; expected train, tuning or held_out", name);
-  }
-  return static_cast<Split>(found - kSplitNames.begin());
-}
 
 struct ChainStore::Impl {
   std::filesystem::path folder;

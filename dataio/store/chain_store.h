@@ -22,17 +22,13 @@
 #include <string_view>
 #include <vector>
 
+#include "dataio/base/missing_values.h"
+#include "dataio/base/split.h"
 #include "dataio/store/vocabulary.h"
 
 namespace sequela {
 
-inline constexpr std::int64_t kStaticTime = std::numeric_limits<std::int64_t>::min();
 inline constexpr std::uint32_t kNoCode = 0xFFFFFFFFU;
-inline constexpr std::int64_t kNoStay = std::numeric_limits<std::int64_t>::min();
-
-enum class Split : std::uint8_t { kTrain = 0, kTuning = 1, kHeldOut = 2 };
-std::string_view NameOf(Split split);     // "train", "tuning", "held_out"
-Split ParseSplit(std::string_view name);  // throws InputError listing the three names
 
 // One row of codes.json, in the order of /chain/code.
 struct CodeEntry {

@@ -85,7 +85,7 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> ChainExtents(const std::fil
 struct ChainShardWriter::Impl {
   using TokenColumn = std::variant<Column<std::uint16_t>, Column<std::uint32_t>>;
 
-  Impl(const std::filesystem::path& path, Counts declared_in, std::int32_t size,
+  Impl(const std::filesystem::path& path, ShardCounts declared_in, std::int32_t size,
        const std::string& hash, const ShardExtras& extras)
       : declared(declared_in),
         declared_extras(extras),
@@ -134,7 +134,7 @@ struct ChainShardWriter::Impl {
         token);
   }
 
-  Counts declared;
+  ShardCounts declared;
   ShardExtras declared_extras;
   std::int32_t vocabulary_size;
   Hdf5Writer file;
@@ -148,10 +148,10 @@ struct ChainShardWriter::Impl {
   std::optional<Column<std::int64_t>> stay;
   std::optional<Column<std::uint64_t>> text_offset;
   std::optional<Column<std::uint8_t>> text_bytes;
-  Summary summary;
+  ShardSummary summary;
 };
 
-ChainShardWriter::ChainShardWriter(std::filesystem::path file, Counts counts,
+ChainShardWriter::ChainShardWriter(std::filesystem::path file, ShardCounts counts,
                                    std::int32_t vocabulary_size, std::string vocabulary_hash,
                                    ShardExtras extras)
     : impl_(new Impl(file, counts, vocabulary_size, vocabulary_hash, extras)) {}
@@ -167,9 +167,9 @@ void ChainShardWriter::Append(std::int64_t subject_id, Split split,
                 token.size() == value.size());
   SEQUELA_CHECK(stay.size() == (impl_->stay ? token.size() : 0));
   const auto count = static_cast<std::int64_t>(token.size());
-  Counts& written = impl_->summary.counts;
-  Counts& of_split = impl_->summary.by_split[static_cast<std::size_t>(split)];
-  for (Counts* counts : {&written, &of_split}) {
+  ShardCounts& written = impl_->summary.counts;
+  ShardCounts& of_split = impl_->summary.by_split[static_cast<std::size_t>(split)];
+  for (ShardCounts* counts : {&written, &of_split}) {
     counts->subjects += 1;
     counts->tokens += count;
   }
@@ -193,8 +193,8 @@ void ChainShardWriter::AppendText(std::string_view text) {
   impl_->text_offset->Append(static_cast<std::uint64_t>(written.text_bytes));
 }
 
-ChainShardWriter::Summary ChainShardWriter::Finish() {
-  Summary& summary = impl_->summary;
+ShardSummary ChainShardWriter::Finish() {
+  ShardSummary& summary = impl_->summary;
   SEQUELA_CHECK(summary.counts.subjects == impl_->declared.subjects &&
                     summary.counts.tokens == impl_->declared.tokens,
                 "declared {} subjects and {} tokens, got {} and {}", impl_->declared.subjects,
@@ -225,15 +225,10 @@ ChainShardWriter::Summary ChainShardWriter::Finish() {
   return summary;
 }
 
-std::string ShardFileName(int index, int count) {
-  return fmt::format("shard-{:05}-of-{:05}.h5", index, count);
-}
-
 void WriteStoreMetadata(const std::filesystem::path& folder, const Vocabulary& vocabulary,
                         const std::vector<CodeEntry>& codes,
-                        const std::vector<ChainShardWriter::Summary>& shards,
-                        const std::string& settings_json, const std::string& source_json,
-                        const std::string& simulation_json) {
+                        const std::vector<ShardSummary>& shards, const std::string& settings_json,
+                        const std::string& source_json, const std::string& simulation_json) {
   Manifest manifest;
   manifest.vocabulary_size = vocabulary.size();
   manifest.vocabulary_hash = vocabulary.hash();

@@ -13,29 +13,18 @@
 #include <vector>
 
 #include "dataio/store/chain_store.h"
+#include "dataio/store/store_types.h"
 #include "dataio/store/vocabulary.h"
 
 namespace sequela {
-
-// What a shard holds beside its chains.
-struct ShardExtras {
-  bool stays = false;           // /chain/stay
-  bool texts = false;           // /text/offset and /text/bytes
-  std::int64_t events = 0;      // with texts: tokens with a code
-  std::int64_t text_bytes = 0;  // with texts: their bytes together
-};
 
 // Subjects of one shard, in the order in which they are appended. Counts are declared up front, so
 // that every dataset is contiguous and unfiltered. One thread at a time; several writers (threads
 // or processes) may write different shards of one folder at once.
 class ChainShardWriter {
  public:
-  struct Counts {
-    std::int64_t subjects = 0;
-    std::int64_t tokens = 0;
-  };
   // Creates `file`. Tokens are u16 where vocabulary_size <= 65,536, else u32. Throws MachineError.
-  ChainShardWriter(std::filesystem::path file, Counts counts, std::int32_t vocabulary_size,
+  ChainShardWriter(std::filesystem::path file, ShardCounts counts, std::int32_t vocabulary_size,
                    std::string vocabulary_hash, ShardExtras extras = {});
   ~ChainShardWriter();
   ChainShardWriter(const ChainShardWriter&) = delete;
@@ -49,42 +38,20 @@ class ChainShardWriter {
   // With texts: the text of the next event, in the order of all chains' events; empty for none.
   void AppendText(std::string_view text);
 
-  // What manifest.json says of a shard.
-  struct Summary {
-    std::string file_name;
-    Counts counts;
-    std::array<Counts, 3> by_split;  // indexed by Split
-    ShardExtras extras;
-    std::uint64_t file_bytes = 0;
-    std::uint32_t file_crc32c = 0;
-    std::vector<std::pair<std::string, std::uint32_t>> crcs;  // dataset path, CRC-32C
-    // Where the /chain and /text datasets lie in the file (offset, bytes; none for empty ones), and
-    // the CRC-32C of all other bytes: so that a reader knows the file's structure is whole before
-    // it trusts it.
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> chain_extents;
-    std::uint32_t structure_crc32c = 0;
-  };
   // REQUIRES: exactly the declared counts were appended. Closes and syncs the file.
-  Summary Finish();
+  ShardSummary Finish();
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-std::string ShardFileName(int index, int count);  // "shard-00000-of-00004.h5"
-
-// A summary as text and back, to carry it from one process to another. Parsing throws InputError.
-std::string ToJson(const ChainShardWriter::Summary& summary);
-ChainShardWriter::Summary ShardSummaryFromJson(std::string_view json);
-
 // manifest.json, codes.json and vocabulary.json into `folder` (a PartialFolder's). `settings_json`,
 // `source_json`, `simulation_json` are JSON objects put under "tokenization", "source" and
 // "simulation" (the last may be empty: absent).
 void WriteStoreMetadata(const std::filesystem::path& folder, const Vocabulary& vocabulary,
                         const std::vector<CodeEntry>& codes,
-                        const std::vector<ChainShardWriter::Summary>& shards,
-                        const std::string& settings_json, const std::string& source_json,
-                        const std::string& simulation_json);
+                        const std::vector<ShardSummary>& shards, const std::string& settings_json,
+                        const std::string& source_json, const std::string& simulation_json);
 
 }  // namespace sequela

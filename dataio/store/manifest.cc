@@ -14,8 +14,6 @@ namespace sequela {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Counts = ChainShardWriter::Counts;
-using Summary = ChainShardWriter::Summary;
 
 constexpr std::array kSplits = {Split::kTrain, Split::kTuning, Split::kHeldOut};
 constexpr std::int64_t kMaxCount = std::int64_t{1} << 48;
@@ -33,16 +31,16 @@ std::uint32_t ParseHex(const JsonField& field) {
   return value;
 }
 
-Json SplitsToJson(const std::array<Counts, 3>& by_split) {
+Json SplitsToJson(const std::array<ShardCounts, 3>& by_split) {
   Json json = Json::object();
   for (const Split split : kSplits) {
-    const Counts& counts = by_split[static_cast<std::size_t>(split)];
+    const ShardCounts& counts = by_split[static_cast<std::size_t>(split)];
     json[std::string(NameOf(split))] = {{"subjects", counts.subjects}, {"tokens", counts.tokens}};
   }
   return json;
 }
 
-Json SummaryToJson(const Summary& shard) {
+Json SummaryToJson(const ShardSummary& shard) {
   Json datasets = Json::object();
   for (const auto& [path, crc] : shard.crcs) datasets[path] = Hex(crc);
   Json json = {{"file", shard.file_name},
@@ -61,12 +59,12 @@ Json SummaryToJson(const Summary& shard) {
   return json;
 }
 
-Counts ParseCounts(const JsonField& field) {
+ShardCounts ParseCounts(const JsonField& field) {
   return {field["subjects"].Integer(0, kMaxCount), field["tokens"].Integer(0, kMaxCount)};
 }
 
-std::array<Counts, 3> ParseSplits(const JsonField& field) {
-  std::array<Counts, 3> by_split;
+std::array<ShardCounts, 3> ParseSplits(const JsonField& field) {
+  std::array<ShardCounts, 3> by_split;
   for (const Split split : kSplits) {
     by_split[static_cast<std::size_t>(split)] =
         ParseCounts(field[std::string(NameOf(split)).c_str()]);
@@ -74,20 +72,20 @@ std::array<Counts, 3> ParseSplits(const JsonField& field) {
   return by_split;
 }
 
-Counts Sum(const std::array<Counts, 3>& by_split) {
-  Counts sum;
-  for (const Counts& counts : by_split) {
+ShardCounts Sum(const std::array<ShardCounts, 3>& by_split) {
+  ShardCounts sum;
+  for (const ShardCounts& counts : by_split) {
     sum.subjects += counts.subjects;
     sum.tokens += counts.tokens;
   }
   return sum;
 }
 
-bool Equal(const Counts& a, const Counts& b) {
+bool Equal(const ShardCounts& a, const ShardCounts& b) {
   return a.subjects == b.subjects && a.tokens == b.tokens;
 }
 
-void ParseExtents(const JsonField& extents, Summary* shard) {
+void ParseExtents(const JsonField& extents, ShardSummary* shard) {
   std::uint64_t end = 0;
   for (std::size_t i = 0; i < extents.ArraySize(); ++i) {
     const auto number = [&](std::size_t k) {
@@ -103,8 +101,8 @@ void ParseExtents(const JsonField& extents, Summary* shard) {
   }
 }
 
-Summary ParseSummary(const JsonField& field) {
-  Summary shard;
+ShardSummary ParseSummary(const JsonField& field) {
+  ShardSummary shard;
   shard.file_name = field["file"].String();
   shard.counts = ParseCounts(field);
   shard.by_split = ParseSplits(field["splits"]);
@@ -172,7 +170,7 @@ void RefuseContradictions(const JsonField& root, const Manifest& manifest) {
     root["subjects"].Refuse(fmt::format("the sum over shards, {} subjects and {} tokens",
                                         manifest.Total().subjects, manifest.Total().tokens));
   }
-  const std::array<Counts, 3> by_split = ParseSplits(root["splits"]);
+  const std::array<ShardCounts, 3> by_split = ParseSplits(root["splits"]);
   for (const Split split : kSplits) {
     if (!Equal(by_split[static_cast<std::size_t>(split)], manifest.TotalOf(split))) {
       root["splits"].Refuse("the sums over shards");
@@ -194,25 +192,25 @@ bool HasDataset(std::size_t dataset, const ShardExtras& extras) {
   return dataset == 7 ? extras.stays : extras.texts;
 }
 
-Counts Manifest::Total() const {
-  Counts sum;
-  for (const Summary& shard : shards) {
+ShardCounts Manifest::Total() const {
+  ShardCounts sum;
+  for (const ShardSummary& shard : shards) {
     sum.subjects += shard.counts.subjects;
     sum.tokens += shard.counts.tokens;
   }
   return sum;
 }
 
-Counts Manifest::TotalOf(Split split) const {
-  Counts sum;
-  for (const Summary& shard : shards) {
+ShardCounts Manifest::TotalOf(Split split) const {
+  ShardCounts sum;
+  for (const ShardSummary& shard : shards) {
     sum.subjects += shard.by_split[static_cast<std::size_t>(split)].subjects;
     sum.tokens += shard.by_split[static_cast<std::size_t>(split)].tokens;
   }
   return sum;
 }
 
-std::uint32_t CrcOf(const Summary& summary, std::size_t index) {
+std::uint32_t CrcOf(const ShardSummary& summary, std::size_t index) {
   for (const auto& [path, crc] : summary.crcs) {
     if (path == kDatasetPaths[index]) return crc;
   }
@@ -228,7 +226,7 @@ std::string ContentHash(const Manifest& manifest) {
   for (const Manifest::File& file : manifest.files) {
     all += fmt::format(";{}:{:08x}", file.name, file.crc32c);
   }
-  for (const Summary& shard : manifest.shards) {
+  for (const ShardSummary& shard : manifest.shards) {
     for (const auto& [path, crc] : shard.crcs) {
       all += fmt::format(";{}{}:{:08x}", shard.file_name, path, crc);
     }
@@ -242,8 +240,8 @@ std::string ToJson(const Manifest& manifest) {
     files[file.name] = {{"bytes", file.bytes}, {"crc32c", Hex(file.crc32c)}};
   }
   Json shards = Json::array();
-  for (const Summary& shard : manifest.shards) shards.push_back(SummaryToJson(shard));
-  std::array<Counts, 3> by_split;
+  for (const ShardSummary& shard : manifest.shards) shards.push_back(SummaryToJson(shard));
+  std::array<ShardCounts, 3> by_split;
   for (const Split split : kSplits) {
     by_split[static_cast<std::size_t>(split)] = manifest.TotalOf(split);
   }
@@ -284,9 +282,13 @@ Manifest ParseManifest(std::string_view text, const std::filesystem::path& file)
   return manifest;
 }
 
-std::string ToJson(const Summary& summary) { return SummaryToJson(summary).dump(); }
+std::string ShardFileName(int index, int count) {
+  return fmt::format("shard-{:05}-of-{:05}.h5", index, count);
+}
 
-Summary ShardSummaryFromJson(std::string_view json) {
+std::string ToJson(const ShardSummary& summary) { return SummaryToJson(summary).dump(); }
+
+ShardSummary ShardSummaryFromJson(std::string_view json) {
   const nlohmann::json document = ParseJson(json, "shard summary");
   return ParseSummary(JsonField(document, "shard summary"));
 }

@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "dataio/store/chain_store_writer.h"
+#include "dataio/base/split.h"
+#include "dataio/store/store_types.h"
 
 namespace sequela {
 
@@ -35,19 +36,19 @@ struct Manifest {
   std::string vocabulary_hash;
   std::string content_hash;
   std::vector<File> files;  // the JSON files beside the manifest
-  std::vector<ChainShardWriter::Summary> shards;
+  std::vector<ShardSummary> shards;
   std::string tokenization_json;
   std::string source_json;
   std::optional<std::string> simulation_json;
 
-  ChainShardWriter::Counts Total() const;
-  ChainShardWriter::Counts TotalOf(Split split) const;
+  ShardCounts Total() const;
+  ShardCounts TotalOf(Split split) const;
   bool has_stays() const { return shards.front().extras.stays; }
   bool has_texts() const { return shards.front().extras.texts; }
 };
 
 // The checksum that a shard's summary gives for dataset `kDatasetPaths[index]`, which it has.
-std::uint32_t CrcOf(const ChainShardWriter::Summary& summary, std::size_t index);
+std::uint32_t CrcOf(const ShardSummary& summary, std::size_t index);
 
 // "uint16" or "uint32".
 std::string_view TokenTypeName(std::int32_t vocabulary_size);

@@ -17,8 +17,8 @@ struct Expected {
   std::int64_t count;
 };
 
-Expected ExpectedOf(std::size_t column, const ChainShardWriter::Summary& summary, bool is_16_bits) {
-  const ChainShardWriter::Counts& counts = summary.counts;
+Expected ExpectedOf(std::size_t column, const ShardSummary& summary, bool is_16_bits) {
+  const ShardCounts& counts = summary.counts;
   switch (column) {
     case 0:
       return {is_16_bits ? ElementType::kU16 : ElementType::kU32, counts.tokens};
@@ -59,7 +59,7 @@ void CheckSize(const std::filesystem::path& file, std::uint64_t expected) {
 }
 
 // Before the HDF5 library sees the file: damaged structure can make it fail in any way.
-void CheckStructure(const std::filesystem::path& file, const ChainShardWriter::Summary& summary) {
+void CheckStructure(const std::filesystem::path& file, const ShardSummary& summary) {
   const std::uint32_t found = FileCrc32cOutside(file, summary.chain_extents);
   if (found != summary.structure_crc32c) {
     throw InputError(
@@ -108,7 +108,7 @@ void CheckDataset(const std::filesystem::path& file, std::string_view path,
 
 Shard::Shard(const std::filesystem::path& folder, const Manifest& manifest, std::size_t index,
              Access access) {
-  const ChainShardWriter::Summary& summary = manifest.shards[index];
+  const ShardSummary& summary = manifest.shards[index];
   file_ = folder / summary.file_name;
   tokens_are_16_bits_ = TokenTypeName(manifest.vocabulary_size) == "uint16";
   extras_ = summary.extras;
@@ -123,8 +123,7 @@ Shard::Shard(const std::filesystem::path& folder, const Manifest& manifest, std:
   CheckSubjects(summary.counts.tokens);
 }
 
-void Shard::OpenColumn(const Hdf5Reader& reader, const ChainShardWriter::Summary& summary,
-                       std::size_t column) {
+void Shard::OpenColumn(const Hdf5Reader& reader, const ShardSummary& summary, std::size_t column) {
   const std::string path(kDatasetPaths[column]);
   const Hdf5Reader::Dataset dataset = reader.Describe(path);
   CheckDataset(file_, path, dataset, ExpectedOf(column, summary, tokens_are_16_bits_));

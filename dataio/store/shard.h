@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "dataio/base/mapped_file.h"
-#include "dataio/store/chain_store_writer.h"
 #include "dataio/store/manifest.h"
+#include "dataio/store/store_types.h"
 
 namespace sequela {
 
@@ -52,8 +52,7 @@ class Shard {
   std::span<const T> Column(std::size_t index) const {
     return {reinterpret_cast<const T*>(columns_[index].data()), columns_[index].size() / sizeof(T)};
   }
-  void OpenColumn(const Hdf5Reader& reader, const ChainShardWriter::Summary& summary,
-                  std::size_t column);
+  void OpenColumn(const Hdf5Reader& reader, const ShardSummary& summary, std::size_t column);
   void CheckSubjects(std::int64_t tokens) const;
 
   std::filesystem::path file_;

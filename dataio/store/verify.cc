@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view kMend = "copy it again, or ingest again";
 
-void CheckDatasetChecksums(const Shard& shard, const ChainShardWriter::Summary& summary) {
+void CheckDatasetChecksums(const Shard& shard, const ShardSummary& summary) {
   for (std::size_t column = 0; column < kDatasetPaths.size(); ++column) {
     if (!HasDataset(column, shard.extras())) continue;
     const std::span<const std::byte> bytes = shard.Bytes(column);
@@ -37,7 +37,7 @@ void CheckDatasetChecksums(const Shard& shard, const ChainShardWriter::Summary& 
 // Whole files, so that no byte of a shard goes unseen.
 void CheckFileChecksum(const std::filesystem::path& folder, const Manifest& manifest,
                        std::size_t index) {
-  const ChainShardWriter::Summary& summary = manifest.shards[index];
+  const ShardSummary& summary = manifest.shards[index];
   const std::filesystem::path file = folder / summary.file_name;
   std::error_code error;
   const bool whole = std::filesystem::file_size(file, error) == summary.file_bytes && !error;
@@ -198,10 +198,10 @@ class ChainChecker {
 };
 
 // Counts by split against the manifest's.
-void CheckSplits(const Shard& shard, const ChainShardWriter::Summary& summary) {
-  std::array<ChainShardWriter::Counts, 3> found;
+void CheckSplits(const Shard& shard, const ShardSummary& summary) {
+  std::array<ShardCounts, 3> found;
   for (std::size_t i = 0; i < shard.subject_split().size(); ++i) {
-    ChainShardWriter::Counts& counts = found[shard.subject_split()[i]];
+    ShardCounts& counts = found[shard.subject_split()[i]];
     counts.subjects += 1;
     counts.tokens +=
         static_cast<std::int64_t>(shard.subject_offset()[i + 1] - shard.subject_offset()[i]);

@@ -173,13 +173,13 @@ void WriteTinyStore(const std::filesystem::path& folder, const TinyStoreOptions&
 void WriteTinyStore(const std::filesystem::path& folder, const Vocabulary& vocabulary,
                     const std::vector<TinyChain>& chains, int shards) {
   PartialFolder partial(folder);
-  std::vector<ChainShardWriter::Summary> summaries;
+  std::vector<ShardSummary> summaries;
   const std::size_t per_shard = static_cast<std::size_t>(
       CeilDiv(static_cast<std::int64_t>(chains.size()), std::int64_t{shards}));
   for (int shard = 0; shard < shards; ++shard) {
     const std::size_t begin = std::min(chains.size(), static_cast<std::size_t>(shard) * per_shard);
     const std::size_t end = std::min(chains.size(), begin + per_shard);
-    ChainShardWriter::Counts counts{.subjects = static_cast<std::int64_t>(end - begin)};
+    ShardCounts counts{.subjects = static_cast<std::int64_t>(end - begin)};
     for (std::size_t i = begin; i < end; ++i) counts.tokens += chains[i].size();
     ChainShardWriter writer(partial.folder() / ShardFileName(shard, shards), counts,
                             vocabulary.size(), vocabulary.hash());

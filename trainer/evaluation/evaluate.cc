@@ -129,7 +129,7 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
       windows_(store_, WindowOptionsOf(run, request)),
       groups_(store_.vocabulary()) {
   for (const float weight : run.identity.target_weights) log_weights_.push_back(std::log(weight));
-  DecoderOptions options = TrainStateOptionsOf(run.experiment, world).decoder;
+  DecoderOptions options = DecoderOptionsOf(run.experiment, world);
   options.max_tokens = WindowOptionsOf(run, request).microbatch_tokens;
   options.with_backward = false;
   decoder_ = std::make_unique<Decoder>(config_, options, *device_);

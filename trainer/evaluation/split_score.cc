@@ -39,15 +39,15 @@ bool SplitHasTargets(const ChainStore& store, Split split) {
   return false;
 }
 
-SplitScore ScoreSplit(TrainState& state, const ChainStore& store, const EvaluationWindows& windows,
+SplitScore ScoreSplit(Decoder& decoder, FlatBuffers& buffers, Communicator& communicator,
+                      const ChainStore& store, const EvaluationWindows& windows,
                       std::span<const float> log_weights) {
-  Communicator& communicator = state.communicator();
   const std::int64_t batches = windows.num_batches();
   std::vector<double> sums(static_cast<std::size_t>(batches) * kNumColumns, 0.0);
   for (std::int64_t k = communicator.rank(); k < batches; k += communicator.size()) {
     const EvaluationBatch input = windows.Load(k);
-    const TokenScores scores = state.decoder().Evaluate(
-        state.buffers(), input.batch, {.log_class_weight = log_weights, .group_of_token = {}});
+    const TokenScores scores = decoder.Evaluate(
+        buffers, input.batch, {.log_class_weight = log_weights, .group_of_token = {}});
     AddBatch(store, input, scores,
              std::span(sums).subspan(static_cast<std::size_t>(k) * kNumColumns, kNumColumns));
   }

@@ -8,7 +8,8 @@
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/store/chain_store.h"
 #include "runtime/communicator.h"
-#include "trainer/training/train_state.h"
+#include "runtime/parameter_table.h"
+#include "trainer/model/decoder.h"
 
 namespace sequela {
 
@@ -25,8 +26,10 @@ bool SplitHasTargets(const ChainStore& store, Split split);
 
 // Collective. `windows` is the same on every rank (num_ranks 1): batch k is scored by rank
 // k mod ranks and sums are added in the order of batches, so that the result does not depend on the
-// number of ranks. `log_weights` is [vocab_size] or empty.
-SplitScore ScoreSplit(TrainState& state, const ChainStore& store, const EvaluationWindows& windows,
+// number of ranks. `log_weights` is [vocab_size] or empty. Uses the decoder's arena: no forward pass
+// of a training step may be under way.
+SplitScore ScoreSplit(Decoder& decoder, FlatBuffers& buffers, Communicator& communicator,
+                      const ChainStore& store, const EvaluationWindows& windows,
                       std::span<const float> log_weights);
 
 }  // namespace sequela

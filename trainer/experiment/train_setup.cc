@@ -55,17 +55,13 @@ std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size) {
   return std::max(std::min(share, kLargest), experiment.data.context_length);
 }
 
-TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world) {
-  TrainStateOptions options;
-  options.decoder.compute_dtype = experiment.parallel.precision;
-  options.decoder.recompute = experiment.parallel.recompute;
-  options.decoder.num_threads = ThreadsOf(experiment, world);
-  options.decoder.max_tokens = MicrobatchTokensOf(experiment, world.size());
-  options.decoder.max_document_tokens = experiment.data.context_length;
-  const OptimizerSection& optimizer = experiment.optimizer;
-  options.optimizer = {optimizer.beta1, optimizer.beta2, optimizer.epsilon, optimizer.weight_decay,
-                       optimizer.clip_gradient_norm};
-  options.zero_stage = narrow<int>(experiment.parallel.zero_stage);
+DecoderOptions DecoderOptionsOf(const Experiment& experiment, const World& world) {
+  DecoderOptions options;
+  options.compute_dtype = experiment.parallel.precision;
+  options.recompute = experiment.parallel.recompute;
+  options.num_threads = ThreadsOf(experiment, world);
+  options.max_tokens = MicrobatchTokensOf(experiment, world.size());
+  options.max_document_tokens = experiment.data.context_length;
   return options;
 }
 

@@ -1,4 +1,4 @@
-// From an experiment to the parts of a run: model settings and options of the training state.
+// From an experiment to the parts of a run: settings of the model and options of its decoder.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 #include "dataio/store/vocabulary.h"
 #include "runtime/world.h"
 #include "trainer/experiment/experiment.h"
+#include "trainer/model/decoder.h"
 #include "trainer/model/model_config.h"
-#include "trainer/training/train_state.h"
 
 namespace sequela {
 
@@ -22,7 +22,6 @@ int ThreadsOf(const Experiment& experiment, const World& world);
 // Most tokens of one forward and backward of a rank.
 std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size);
 
-// Throws InputError where the experiment asks for a device that this build does not have.
-TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world);
+DecoderOptions DecoderOptionsOf(const Experiment& experiment, const World& world);
 
 }  // namespace sequela

@@ -214,7 +214,9 @@ bool TrainingRun::evaluation_due() const {
 void TrainingRun::EvaluateOnTuning() {
   Impl& my = *impl_;
   my.setup.communicator.SetActivity(my.progress.step, "evaluating");
-  const SplitScore score = ScoreSplit(*my.state, my.setup.store, *my.tuning, my.setup.log_weights);
+  const SplitScore score =
+      ScoreSplit(my.state->decoder(), my.state->buffers(), my.state->communicator(), my.setup.store,
+                 *my.tuning, my.setup.log_weights);
   TrainingProgress& p = my.progress;
   p.last_evaluated_step = p.step;
   my.best_is_new = p.best_step < 0 || score.nll_per_token < p.best_nll;

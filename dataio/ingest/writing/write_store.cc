@@ -46,9 +46,9 @@ SubjectSize SizeOf(const EncodedChain& chain, std::size_t begin, const CleanPart
 struct ShardPlan {
   std::int64_t total_bytes = 0;
   int shards = 1;
-  std::vector<std::int64_t> partition_begin;     // [partitions + 1] first byte of each
-  std::vector<ChainShardWriter::Counts> counts;  // [shards]
-  std::vector<ShardExtras> extras;               // [shards]
+  std::vector<std::int64_t> partition_begin;  // [partitions + 1] first byte of each
+  std::vector<ShardCounts> counts;            // [shards]
+  std::vector<ShardExtras> extras;            // [shards]
 
   int ShardOf(std::int64_t first_byte) const {
     const auto share = static_cast<double>(total_bytes) / shards;
@@ -359,7 +359,7 @@ class ShardsWriter {
     for (std::uint64_t i = 0; i < shards; ++i) {
       int shard = 0;
       bytes.Get(shard);
-      ChainShardWriter::Summary& summary = content_.shards[static_cast<std::size_t>(shard)];
+      ShardSummary& summary = content_.shards[static_cast<std::size_t>(shard)];
       bytes.Get(summary.file_name);
       bytes.Get(summary.counts);
       bytes.Get(summary.by_split);
@@ -390,7 +390,7 @@ class ShardsWriter {
   ShardPlan plan_;
   std::optional<ChainShardWriter> writer_;
   int open_shard_ = -1;
-  std::map<int, ChainShardWriter::Summary> summaries_;
+  std::map<int, ShardSummary> summaries_;
 };
 
 }  // namespace

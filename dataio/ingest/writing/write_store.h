@@ -29,7 +29,7 @@ struct WriteTask {
 };
 
 struct StoreContent {
-  std::vector<ChainShardWriter::Summary> shards;          // all ranks'
+  std::vector<ShardSummary> shards;                       // all ranks'
   std::array<std::vector<std::int64_t>, 3> token_counts;  // by split, by token
   std::array<std::int64_t, 3> tokens{};                   // by split
   std::int64_t facts_without_token = 0;

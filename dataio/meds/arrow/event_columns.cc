@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "dataio/store/chain_store.h"
+#include "dataio/base/missing_values.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

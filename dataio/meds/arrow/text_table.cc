@@ -10,9 +10,9 @@
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
 
+#include "dataio/base/missing_values.h"
 #include "dataio/base/settings_reader.h"
 #include "dataio/meds/arrow/event_columns.h"
-#include "dataio/store/chain_store.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {

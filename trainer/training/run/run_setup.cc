@@ -5,6 +5,7 @@
 
 #include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/int_math.h"
 #include "trainer/evaluation/split_score.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/open_device.h"
@@ -32,6 +33,16 @@ fs::path RequireRunFolder(const Experiment& experiment) {
         "run.folder=FOLDER");
   }
   return experiment.run.folder;
+}
+
+TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World& world) {
+  TrainStateOptions options;
+  options.decoder = DecoderOptionsOf(experiment, world);
+  const OptimizerSection& optimizer = experiment.optimizer;
+  options.optimizer = {optimizer.beta1, optimizer.beta2, optimizer.epsilon, optimizer.weight_decay,
+                       optimizer.clip_gradient_norm};
+  options.zero_stage = narrow<int>(experiment.parallel.zero_stage);
+  return options;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-# A room is one static library made of every .cc below its folder, except parts that an option leaves
+# A top-level folder is one static library made of every .cc below it, except parts that an option leaves
 # out. Foreign libraries are linked where their one folder is.
-function(sequela_room name)
+function(sequela_folder name)
   # Relative, so that no folder above the sources is taken for a part.
   file(GLOB_RECURSE sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${name}/*.cc)
   if(sequela_cuda)
