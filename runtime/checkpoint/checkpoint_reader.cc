@@ -31,7 +31,8 @@ FoundCheckpoint Describe(const fs::path& folder, CheckpointState state) {
 
 std::string ToText(const std::optional<FoundCheckpoint>& found) {
   if (!found) return "";
-  return Json{{"folder", found->folder.string()},
+  // Not the whole path: it may not be UTF-8, and every rank knows the folder above.
+  return Json{{"name", found->folder.filename().string()},
               {"step", found->step},
               {"best_step", found->best_step},
               {"num_updates", found->num_updates},
@@ -40,13 +41,13 @@ std::string ToText(const std::optional<FoundCheckpoint>& found) {
               {"compute_dtype", found->compute_dtype},
               {"trainer_state", found->trainer_state},
               {"skipped", found->skipped}}
-      .dump();
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::optional<FoundCheckpoint> FromText(const std::string& text) {
+std::optional<FoundCheckpoint> FromText(const std::string& text, const fs::path& checkpoints) {
   if (text.empty()) return std::nullopt;
   const Json json = Json::parse(text);
-  return FoundCheckpoint{.folder = json.at("folder").get<std::string>(),
+  return FoundCheckpoint{.folder = checkpoints / json.at("name").get<std::string>(),
                          .step = json.at("step"),
                          .best_step = json.at("best_step"),
                          .num_updates = json.at("num_updates"),

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -80,6 +81,15 @@ std::uint32_t CrcOfFile(const fs::path& path) {
   return crc;
 }
 
+std::optional<std::int64_t> StepOfName(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const char* const end = name.data() + name.size();
+  std::int64_t step = 0;
+  const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return step;
+}
+
 }  // namespace
 
 std::string StateToJson(const CheckpointState& state) {
@@ -138,16 +148,14 @@ void CheckFiles(const fs::path& checkpoint_folder, std::span<const WrittenFile> 
   }
 }
 
+bool IsCheckpointName(std::string_view name) { return StepOfName(name).has_value(); }
+
 std::vector<std::pair<std::int64_t, fs::path>> ListCheckpoints(const fs::path& folder) {
   std::vector<std::pair<std::int64_t, fs::path>> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPrefix) || !entry.is_directory()) continue;
-    const char* const end = name.data() + name.size();
-    std::int64_t step = 0;
-    const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
-    if (parsed.ec == std::errc() && parsed.ptr == end) found.emplace_back(step, entry.path());
+    const auto step = StepOfName(entry.path().filename().string());
+    if (step && entry.is_directory(error)) found.emplace_back(*step, entry.path());
   }
   std::sort(found.rbegin(), found.rend());
   return found;
