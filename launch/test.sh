@@ -7,6 +7,9 @@
 #   launch/test.sh tsan -- -L threads       that of ThreadSanitizer
 # Tests on real records use ../shared/data (or SEQUELA_SHARED_DATA) and are reported as skipped without it.
 set -euo pipefail
+case "${1:-}" in
+  -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
 cd "$(dirname "$0")/.."
 preset=release
 if (( $# > 0 )) && [[ "$1" != -* ]]; then preset=$1; shift; fi

@@ -113,8 +113,8 @@ void TrainingRun::Begin() {
 void TrainingRun::Impl::MakeWeights() {
   Communicator* communicator = &setup.communicator;
   if (!setup.device->is_host()) {
-    tensor_communicator =
-        setup.world.MakeTensorCommunicator(setup.device->backend(), setup.device->compute_stream());
+    tensor_communicator = setup.world.MakeTensorCommunicator(
+        setup.device->backend(), setup.device->index(), setup.device->compute_stream());
     communicator = tensor_communicator.get();
   }
   state =
