@@ -13,9 +13,18 @@ esac
 cd "$(dirname "$0")/.."
 preset=release
 if (( $# > 0 )) && [[ "$1" != -* ]]; then preset=$1; shift; fi
+if ! grep -q "\"name\": \"$preset\", \"inherits\": \"base\"" CMakePresets.json; then
+  launch/build.sh "$preset"  # names the presets
+fi
 options=()
 while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
 (( $# > 0 )) && shift
+for option in "${options[@]}"; do
+  if [[ "$option" != -D* ]]; then
+    echo "test.sh: '$option' is no option -D...; options of ctest stand behind --" >&2
+    exit 2
+  fi
+done
 
 launch/setup.sh tests
 begin=$(date +%s)
