@@ -167,10 +167,10 @@ TEST(MpirunScript, NamesWhatTheMachineLacks) {
   const Ending network = Shell("unshare -n " + script);
   EXPECT_EQ(network.code, 4);
   EXPECT_THAT(network.text, HasSubstr("ip link set lo up"));
-  const Ending memory = Shell(
-      fmt::format("unshare -m bash <<'SCRIPT'\nmount -t tmpfs -o size=1m none /dev/shm\n"
-                  "exec {}/mpirun.sh 4 {}\nSCRIPT\n",
-                  kScripts, Train("small-shm")));
+  const Ending memory =
+      Shell(fmt::format("unshare -m bash <<'SCRIPT'\nmount -t tmpfs -o size=1m none /dev/shm\n"
+                        "exec {}/mpirun.sh 4 {}\nSCRIPT\n",
+                        kScripts, Train("small-shm")));
   EXPECT_EQ(memory.code, 0) << memory.text;
   EXPECT_THAT(memory.text, HasSubstr("/dev/shm has"));
 }
