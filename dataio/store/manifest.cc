@@ -5,9 +5,10 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "dataio/base/json_fields.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 #include "kernels/base/philox.h"
 
 namespace sequela {
@@ -264,7 +265,7 @@ std::string ToJson(const Manifest& manifest) {
 }
 
 Manifest ParseManifest(std::string_view text, const std::filesystem::path& file) {
-  const nlohmann::json document = ParseJson(text, file);
+  const nlohmann::json document = ParseJsonText(text, file);
   const std::string name = file.string();
   const JsonField root(document, name);
   RefuseOtherFormat(root);
@@ -289,7 +290,7 @@ std::string ShardFileName(int index, int count) {
 std::string ToJson(const ShardSummary& summary) { return SummaryToJson(summary).dump(); }
 
 ShardSummary ShardSummaryFromJson(std::string_view json) {
-  const nlohmann::json document = ParseJson(json, "shard summary");
+  const nlohmann::json document = ParseJsonText(json, "shard summary");
   return ParseSummary(JsonField(document, "shard summary"));
 }
 
