@@ -29,7 +29,10 @@ def turns_per_unit(config):
     # Rounded to nearest, halves upwards.
     share = 1.0 if config.position == "time" else config.rope_time_fraction
     time_pairs = math.floor(share * pairs + 0.5)
-    by_index = [config.rope_theta ** (-2.0 * i / head_dim) / (2.0 * math.pi)
+    # transformers 5 keeps rope_theta in rope_parameters, earlier versions at the top.
+    rope = getattr(config, "rope_parameters", None) or {}
+    theta = rope["rope_theta"] if "rope_theta" in rope else config.rope_theta
+    by_index = [theta ** (-2.0 * i / head_dim) / (2.0 * math.pi)
                 for i in range(pairs - time_pairs)]
     shortest = config.rope_time_min_period_seconds
     ratio = config.rope_time_max_period_years * SECONDS_PER_YEAR / shortest

@@ -63,6 +63,31 @@ TEST(PackerTest, DealsCostsEvenly) {
   }
 }
 
+// First fit decreasing as it is defined, by looking through all packs.
+TEST(PackerTest, PacksAsFirstFitDecreasingIsDefined) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto lengths = RandomLengths(1 + static_cast<int>(seed) * 7, 512, seed);
+    std::vector<std::int64_t> order(lengths.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto length = [&](std::int64_t i) { return lengths[static_cast<std::size_t>(i)]; };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::int64_t a, std::int64_t b) { return length(a) > length(b); });
+    Groups expected;
+    for (const std::int64_t window : order) {
+      const auto fits = [&](const std::vector<std::int64_t>& pack) {
+        std::int64_t tokens = length(window);
+        for (const std::int64_t i : pack) tokens += length(i);
+        return tokens <= 700;
+      };
+      auto pack = std::find_if(expected.begin(), expected.end(), fits);
+      if (pack == expected.end()) pack = expected.emplace(expected.end());
+      pack->push_back(window);
+    }
+    for (auto& pack : expected) std::sort(pack.begin(), pack.end());
+    EXPECT_EQ(PackIntoMicrobatches(lengths, 700), expected) << seed;
+  }
+}
+
 TEST(PackerTest, KeepsWithinTheCapacityAndNearTheFewest) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     const auto lengths = RandomLengths(200, 512, seed);
