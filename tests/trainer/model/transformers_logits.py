@@ -5,9 +5,11 @@ WORK_FOLDER/input.safetensors: `token` [T] and `document_begin` [D + 1], I32, `t
 Writes WORK_FOLDER/logits.safetensors: `logits` [T, vocab_size] F32. Refuses a checkpoint whose
 tensors do not match the architecture exactly.
 """
+import os
 import sys
 from pathlib import Path
 
+os.environ |= {"HF_HOME": sys.argv[2], "HF_HUB_OFFLINE": "1"}  # before transformers is imported
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
