@@ -337,6 +337,7 @@ void SafetensorsModel::AddIndexed(const std::filesystem::path& folder,
   for (const auto& [tensor, file] : weight_map.Object().items()) {
     wanted[tensor] = JsonField(file, place).String();
   }
+  if (wanted.empty()) Refuse(index, "names no tensor");
   std::set<std::string> files;
   for (const auto& [tensor, file] : wanted) files.insert(file);
   for (const std::string& file : files) {
