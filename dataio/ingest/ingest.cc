@@ -317,7 +317,8 @@ class Ingester {
       source["dataset"] =
           ParseJsonText<nlohmann::ordered_json>(source_.dataset_json, "metadata/dataset.json");
     }
-    nlohmann::ordered_json settings = nlohmann::ordered_json::parse(ToJson(settings_));
+    nlohmann::ordered_json settings =
+        ParseJsonText<nlohmann::ordered_json>(ToJson(settings_), "tokenization");
     settings["effective_min_subjects"] = report_.min_subjects;
     settings["keep_codes_exactly"] = kept_codes_;
     settings["splits"] = options_.folds > 0

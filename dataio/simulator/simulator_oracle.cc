@@ -36,7 +36,7 @@ ProcessParameters ReadSimulation(const std::string& text) {
 
 // Settings of ingest under which the law of the tokens is another than what is computed here.
 void CheckTokenization(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = ParseJsonText(text, "manifest.json, \"tokenization\"");
   const auto require = [&](const char* key, const nlohmann::json& expected) {
     if (json.is_object() && json.contains(key) && json[key] != expected) {
       throw InputError("manifest.json, \"tokenization\": {} is {}; the oracle covers only {}", key,

@@ -258,9 +258,10 @@ std::string ToJson(const Manifest& manifest) {
                {"content_hash", ContentHash(manifest)},
                {"files", files},
                {"shards", shards},
-               {"tokenization", Json::parse(manifest.tokenization_json)},
-               {"source", Json::parse(manifest.source_json)}};
-  if (manifest.simulation_json) json["simulation"] = Json::parse(*manifest.simulation_json);
+               {"tokenization", ParseJsonText<Json>(manifest.tokenization_json, "tokenization")},
+               {"source", ParseJsonText<Json>(manifest.source_json, "source")}};
+  if (manifest.simulation_json)
+    json["simulation"] = ParseJsonText<Json>(*manifest.simulation_json, "simulation");
   return json.dump(1) + "\n";
 }
 

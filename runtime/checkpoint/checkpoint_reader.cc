@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 #include "runtime/checkpoint.h"
 #include "runtime/checkpoint/optimizer_files.h"
 #include "runtime/checkpoint/state_file.h"
@@ -48,7 +49,7 @@ std::string ToText(const std::optional<FoundCheckpoint>& found) {
 
 std::optional<FoundCheckpoint> FromText(const std::string& text, const fs::path& folder) {
   if (text.empty()) return std::nullopt;
-  const Json json = Json::parse(text);  // what ToText made
+  const Json json = ParseJsonText(text, "a checkpoint's facts");  // what ToText made
   return FoundCheckpoint{.folder = folder / json.at("name").get<std::string>(),
                          .step = json.at("step"),
                          .best_step = json.at("best_step"),

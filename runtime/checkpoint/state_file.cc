@@ -137,7 +137,7 @@ std::string StateToJson(const CheckpointState& state) {
                {"num_elements", state.num_elements},
                {"parameters", ParametersToJson(state.parameters)},
                {"files", FilesToJson(state.files)},
-               {"trainer", Json::parse(state.trainer_state)}};
+               {"trainer", ParseJsonText<Json>(state.trainer_state, kStateFile)}};
   json[kCrc] = CrcOfText(json.dump());
   return json.dump(1) + "\n";
 }

@@ -253,9 +253,9 @@ TEST_F(SafetensorsTest, SeveralFilesAreOneModelByTheirIndex) {
   EXPECT_THROW(SafetensorsModel(folder_.path()), InputError) << "b is not there";
   write_index("../elsewhere.safetensors");
   EXPECT_THROW(SafetensorsModel(folder_.path()), InputError);
-  for (const char* damaged : {"[]", "{}", R"({"weight_map":{}})", R"({"weight_map":[]})",
-                              R"({"weight_map":{"a":7}})", R"({"weight_map":{"a":""}})",
-                              R"({"weight_map":{"a":".."}})"}) {
+  for (const char* damaged :
+       {"[]", "{}", R"({"weight_map":{}})", R"({"weight_map":[]})", R"({"weight_map":{"a":7}})",
+        R"({"weight_map":{"a":""}})", R"({"weight_map":{"a":".."}})"}) {
     WriteText(folder_ / "model.safetensors.index.json", damaged);
     EXPECT_THROW(SafetensorsModel(folder_.path()), InputError) << damaged;
   }

@@ -6,12 +6,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "dataio/loader/window_table.h"
 #include "kernels/base/atomic_file.h"
@@ -22,6 +24,7 @@
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
 #include "trainer/experiment/experiment_yaml.h"
+#include "trainer/experiment/run_weights.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
 #include "trainer/training/train_loop.h"
@@ -208,6 +211,33 @@ TEST_F(EvaluateTest, ReadsARunWithoutTheOptimizersFiles) {
   const EvaluationReport after = Evaluate(run, {}, World::Instance());
   EXPECT_EQ(after.checkpoint_step, before.checkpoint_step);
   EXPECT_EQ(after.nll_per_token.value, before.nll_per_token.value);
+}
+
+// As a run with keep_last: 1 does it, but without a pause: the one checkpoint is always there under
+// some name, and no name stays.
+TEST_F(EvaluateTest, ReadsARunThatReplacesItsCheckpoints) {
+  const StoredRun run = TrainRun({"evaluation.every_steps=0"});
+  const double expected = Evaluate(run, {}, World::Instance()).nll_per_token.value;
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (std::int64_t step = 30; !done; ++step) {
+      const std::filesystem::path aside = Checkpoint(step).string() + ".deleting";
+      std::filesystem::copy(Checkpoint(step), Checkpoint(step + 1).string() + ".partial");
+      std::filesystem::rename(Checkpoint(step + 1).string() + ".partial", Checkpoint(step + 1));
+      std::filesystem::rename(Checkpoint(step), aside);
+      std::filesystem::remove_all(aside);
+    }
+  });
+  std::string refusal = "accepted";
+  for (int i = 0; i < 40 && refusal == "accepted"; ++i) {
+    refusal = RefusalOf(run);
+    const auto weights = OpenRunWeights(run, {.newest = true}, World::Instance().communicator());
+    EXPECT_EQ(weights.choice, "newest");
+  }
+  done = true;
+  writer.join();
+  EXPECT_EQ(refusal, "accepted");
+  EXPECT_EQ(Evaluate(run, {}, World::Instance()).nll_per_token.value, expected);
 }
 
 TEST_F(EvaluateTest, RefusesAModelThatIsNotTheRuns) {
