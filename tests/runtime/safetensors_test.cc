@@ -207,10 +207,10 @@ TEST_F(SafetensorsTest, RefusesValuesThatAreNoNumbersByTheTensorsName) {
   }
 }
 
-// Quadratic work on it would take hours.
+// Quadratic work on it would take minutes.
 TEST_F(SafetensorsTest, ReadsAHeaderOfManyTensors) {
   std::string header = "{";
-  constexpr int kTensors = 400'000;
+  constexpr int kTensors = 100'000;
   for (int i = 0; i < kTensors; ++i) {
     header += fmt::format(R"({}"t{}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})",
                           i > 0 ? "," : "", i);
