@@ -81,7 +81,8 @@ std::string ModelConfigToJson(const ModelConfig& config, DType weights);
 std::map<std::string, std::string> ModelTextFiles(const ModelConfig& config, DType weights);
 
 // Reads our own config.json or Hugging Face's (rope_theta at the top level or in rope_parameters; a
-// missing key means what its configuration class in `transformers` says).
+// missing key has the default of the configuration class in `transformers`, but sizes, and a Qwen's
+// rope_theta, have to be there).
 // Throws InputError naming file and key for what is missing, wrong, or asks for something that this
 // decoder does not compute: another architecture or activation, rope scaling, sliding windows in
 // use.
