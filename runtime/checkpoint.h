@@ -90,7 +90,8 @@ std::int64_t PlanSnapshotBytes(const ParameterTable& table, DType compute_dtype,
                                const BucketPlan& plan, int rank, int world_size,
                                std::int64_t model_file_bytes = kModelFileBytes);
 
-// A whole checkpoint: state.json present and right, files of the listed sizes and CRCs.
+// A whole checkpoint: state.json present and right, files of the listed sizes and CRCs, weights that
+// are finite numbers.
 struct FoundCheckpoint {
   std::filesystem::path folder;
   std::int64_t step = 0;

@@ -210,6 +210,35 @@ bool Convert(const SafetensorsEntry& entry, std::span<float> out) {
   return true;
 }
 
+// Elements all of whose exponent bits are set: NaN or infinite.
+template <typename Bits>
+std::int64_t CountSet(std::span<const std::byte> bytes, Bits exponent) {
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + i, sizeof(bits));
+    count += (bits & exponent) == exponent ? 1 : 0;
+  }
+  return count;
+}
+
+// 0 where the type is none of floating-point numbers that are read.
+std::int64_t CountStrange(const SafetensorsEntry& entry) {
+  if (entry.type == "F32") return CountSet<std::uint32_t>(entry.bytes, 0x7F800000);
+  if (entry.type == "BF16") return CountSet<std::uint16_t>(entry.bytes, 0x7F80);
+  if (entry.type == "F16") return CountSet<std::uint16_t>(entry.bytes, 0x7C00);
+  if (entry.type == "F64") return CountSet<std::uint64_t>(entry.bytes, 0x7FF0000000000000);
+  return 0;
+}
+
+void RefuseStrange(const std::filesystem::path& path, const SafetensorsEntry& entry,
+                   std::int64_t strange) {
+  if (strange == 0) return;
+  Refuse(path, fmt::format("tensor {}: {} of its {} values are no finite numbers (NaN or "
+                           "infinite): these weights cannot be used",
+                           entry.name, strange, entry.num_elements()));
+}
+
 }  // namespace
 
 std::string_view SafetensorsName(DType dtype) {
@@ -291,13 +320,16 @@ void SafetensorsFile::ReadFloats(std::string_view name, std::span<const std::int
     Refuse(path_,
            fmt::format("tensor {} is {}; expected F32, BF16, F16 or F64", name, entry->type));
   }
-  const auto strange =
-      std::ranges::count_if(out, [](float value) { return !std::isfinite(value); });
-  if (strange > 0) {
-    Refuse(path_, fmt::format("tensor {}: {} of its {} values are no finite numbers (NaN or "
-                              "infinite): these weights cannot be used",
-                              name, strange, out.size()));
-  }
+  RefuseStrange(path_, *entry,
+                std::ranges::count_if(out, [](float value) { return !std::isfinite(value); }));
+}
+
+void SafetensorsFile::RequireFinite() const {
+  for (const SafetensorsEntry& entry : entries_) RefuseStrange(path_, entry, CountStrange(entry));
+}
+
+void SafetensorsModel::RequireFinite() const {
+  for (const std::unique_ptr<SafetensorsFile>& file : files_) file->RequireFinite();
 }
 
 SafetensorsModel::SafetensorsModel(const std::filesystem::path& folder) {

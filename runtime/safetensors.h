@@ -48,13 +48,15 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return path_; }
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }
   const SafetensorsMetadata& metadata() const { return metadata_; }
-  std::span<const std::byte> file_bytes() const { return mapping_; }
   // Null where there is none.
   const SafetensorsEntry* Find(std::string_view name) const;
   // The entry as fp32 (converted from BF16, F16, F64). Throws InputError where the name is missing,
   // the shape differs from `shape`, the type is another, or a value is no finite number.
   void ReadFloats(std::string_view name, std::span<const std::int64_t> shape,
                   std::span<float> out) const;
+  // Throws InputError naming the first tensor (F32, BF16, F16 or F64) that holds a value which is no
+  // finite number.
+  void RequireFinite() const;
 
  private:
   void Parse();
@@ -77,7 +79,8 @@ class SafetensorsModel {
   // The same of a folder that says itself which files it holds: no other file is opened.
   SafetensorsModel(const std::filesystem::path& folder, std::span<const std::string> file_names);
 
-  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
+  // As SafetensorsFile's, over all files.
+  void RequireFinite() const;
   bool Has(std::string_view name) const { return file_of_.contains(name); }
   std::vector<std::string> names() const;
   const SafetensorsEntry& Get(std::string_view name) const;

@@ -108,6 +108,7 @@ FoundCheckpoint OpenCheckpoint(const fs::path& checkpoint_folder, CheckpointUse 
     if (use == CheckpointUse::kResume || !IsOptimizerFile(file.name)) needed.push_back(file);
   }
   CheckFiles(checkpoint_folder, needed);
+  OpenWeights(checkpoint_folder).RequireFinite();
   return Describe(checkpoint_folder, std::move(state));
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -204,6 +205,15 @@ TEST_F(SafetensorsTest, RefusesValuesThatAreNoNumbersByTheTensorsName) {
       EXPECT_NE(std::string(error.what()).find("a.weight: 2 of its 6 values"), std::string::npos)
           << error.what();
     }
+    EXPECT_THROW(SafetensorsFile(File()).RequireFinite(), InputError);
+  }
+  floats_ = {1, 2, -0.0F, 1e-42F, 3.4e38F, 6};
+  WriteThree();
+  EXPECT_NO_THROW(SafetensorsFile(File()).RequireFinite());
+  for (const std::uint16_t bad : {0x7F80, 0xFF80, 0x7FC0}) {
+    halves_[1] = std::bit_cast<bf16>(bad);
+    WriteThree();
+    EXPECT_THROW(SafetensorsFile(File()).RequireFinite(), InputError) << bad;
   }
 }
 

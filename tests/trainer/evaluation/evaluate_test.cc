@@ -195,8 +195,9 @@ class EvaluateTest : public ::testing::Test {
 TEST_F(EvaluateTest, RefusesWeightsAndScoresThatAreNoNumbers) {
   const StoredRun run = TrainRun();
   ForgeWeights(30, 1, NAN);
-  EXPECT_THAT(RefusalOf(run, {.newest = true}),
+  EXPECT_THAT(RefusalOf(run, {.step = 30}),
               AllOf(HasSubstr("model.safetensors: tensor model."), HasSubstr("no finite numbers")));
+  EXPECT_LT(Evaluate(run, {.newest = true}, World::Instance()).checkpoint_step, 30);
   ForgeWeights(30, 400, 1e38F);  // what is computed from them overflows
   EXPECT_THAT(RefusalOf(run, {.newest = true}), HasSubstr("a score of this evaluation is"));
 }
