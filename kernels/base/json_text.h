@@ -75,11 +75,10 @@ Json ParseJsonText(std::string_view text, const std::filesystem::path& file,
   }
   const JsonOutline outline = OutlineJson(text);
   if (outline.depth > max_depth) {
-    throw InputError("{}: not valid: its JSON is nested deeper than {} levels", file.string(),
-                     max_depth);
+    throw InputError("{}: not valid JSON: nested deeper than {} levels", file.string(), max_depth);
   }
   if (std::is_same_v<Json, nlohmann::ordered_json> && outline.most_members > kMaxOrderedMembers) {
-    throw InputError("{}: not valid: a JSON object of it has {} members, expected at most {}",
+    throw InputError("{}: not valid JSON: an object has {} members, expected at most {}",
                      file.string(), outline.most_members, kMaxOrderedMembers);
   }
   try {
