@@ -2,6 +2,7 @@
 // docs/examples/open_checkpoint.py gives the figure of `sequela evaluate`: windows, times and
 // weights mean the same to a reader who has this repository's documents alone. Skipped where
 // SEQUELA_PYTHON names no Python with torch, transformers and h5py.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>

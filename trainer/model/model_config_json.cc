@@ -58,16 +58,23 @@ class ConfigFile {
     if constexpr (std::is_same_v<T, std::int32_t>) fits = fits && FitsInt32(value);
     if (!fits) {
       throw InputError("{}: {} is {}, of the wrong type or out of range", file_.string(), key,
-                       value.dump());
+                       Shown(value));
     }
     return value.get<T>();
   }
   [[noreturn]] void Refuse(const char* key, std::string_view why) const {
     throw InputError("{}: {} is {}: {}", file_.string(), key,
-                     Has(key) ? json_.at(key).dump() : "absent", why);
+                     Has(key) ? Shown(json_.at(key)) : "absent", why);
   }
 
  private:
+  // The value as JSON, or how it begins.
+  static std::string Shown(const Json& value) {
+    constexpr std::size_t kMostBytes = 100;
+    std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
+    if (text.size() > kMostBytes) text = text.substr(0, kMostBytes) + "...";
+    return text;
+  }
   static bool FitsInt32(const Json& value) {
     using Limits = std::numeric_limits<std::int32_t>;
     if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= Limits::max();

@@ -17,6 +17,7 @@ using Groups = std::vector<std::vector<std::int64_t>>;
 std::vector<std::int64_t> RandomLengths(int count, std::int64_t longest, std::uint64_t seed) {
   PhiloxStream random(seed, HashName("packer test"), 0);
   std::vector<std::int64_t> lengths;
+  lengths.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     lengths.push_back(
         1 + static_cast<std::int64_t>(random.NextUniform() * static_cast<double>(longest)));

@@ -146,6 +146,9 @@ TEST(ModelConfigTest, RefusesByNameWhatItDoesNotCompute) {
 TEST(ModelConfigTest, SaysWhatIsWrongWithAValue) {
   EXPECT_THAT(RefusalOf({{"vocab_size", nullptr}}), HasSubstr("vocab_size is missing"));
   EXPECT_THAT(RefusalOf({{"hidden_size", "64"}}), HasSubstr("hidden_size is \"64\""));
+  const std::string endless = RefusalOf({{"hidden_size", std::vector<int>(1'000'000, 7)}});
+  EXPECT_THAT(endless, HasSubstr("hidden_size is [7,7,7,"));
+  EXPECT_LT(endless.size(), 300U);
   EXPECT_THAT(RefusalOf({{"num_key_value_heads", 3}}), HasSubstr("num_key_value_heads"));
   EXPECT_THAT(RefusalOf({{"head_dim", 12}}), HasSubstr("multiple of 8"));
   EXPECT_THROW(ModelConfigFromJson("{", "some/config.json"), InputError);

@@ -177,6 +177,8 @@ TEST_F(TrainLoopTest, ProgressReadsBackWhateverTheLoss) {
 TEST_F(TrainLoopTest, RefusesSizesBeyondAllMeasure) {
   EXPECT_THAT(ErrorWith({"data.global_batch_tokens=1000000000000000"}),
               AllOf(HasSubstr("data.global_batch_tokens"), HasSubstr("more than 100 times")));
+  EXPECT_THAT(ErrorWith({"parallel.microbatch_tokens=1000000000000000"}),
+              HasSubstr("parallel.microbatch_tokens"));
   EXPECT_THAT(ErrorWith({"schedule.steps=0", "schedule.epochs=999999999"}),
               AllOf(HasSubstr("schedule.epochs"), HasSubstr("schedule.steps")));
 }
