@@ -18,7 +18,7 @@ void SyncPath(const std::filesystem::path& path);
 // was.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
 
-// The whole file as text. Throws InputError where it cannot be read.
+// The whole file as text. Throws InputError where it is no regular file or cannot be read.
 std::string ReadFile(const std::filesystem::path& path);
 
 // A folder under construction: `folder()` is "<final>.partial", made empty (mode 0700) by the
