@@ -1,11 +1,27 @@
 #!/usr/bin/env bash
 # Configures and builds one preset:  launch/build.sh PRESET [CMAKE_OPTION ...] [-- TARGET ...]
 # Uses ccache where it is installed. Prints how long it took.
+# Presets: release, debug, asan-ubsan, tsan, cpu-only (CMakePresets.json).
 set -euo pipefail
+case "${1:-}" in
+  -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
 cd "$(dirname "$0")/.."
-preset=$1; shift
+presets=$(sed -n '/"configurePresets"/,/^  \]/s/.*{"name": "\([a-z-]*\)", "inherits": "base".*/\1/p' CMakePresets.json)
+preset=${1:-}
+if ! grep -qx -- "$preset" <<< "$presets"; then
+  echo "build.sh: '$preset' is no preset; there are: $(echo $presets)" >&2
+  exit 2
+fi
+shift
 options=()
-while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
+while (( $# > 0 )) && [ "$1" != -- ]; do
+  if [[ "$1" != -* ]]; then
+    echo "build.sh: '$1' is no option of CMake; targets stand behind --" >&2
+    exit 2
+  fi
+  options+=("$1"); shift
+done
 (( $# > 0 )) && shift
 targets=("$@")
 if command -v ccache >/dev/null; then

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "launch/commands.h"
-#include "runtime/world.h"
+#include "launch/start_world.h"
 #include "trainer/evaluation/evaluate.h"
 
 namespace sequela {
@@ -21,7 +21,7 @@ struct EvaluateArguments {
 };
 
 void RunEvaluate(const EvaluateArguments& arguments) {
-  World& world = World::Start();
+  World& world = StartWorld();
   EvaluationRequest request;
   request.split = ParseSplit(arguments.split);
   request.store = arguments.store;

@@ -3,13 +3,12 @@
 
 #include <nlohmann/json.hpp>
 #include <span>
-#include <thread>
 
 #include "dataio/ingest/ingest.h"
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
-#include "runtime/world.h"
+#include "launch/start_world.h"
 
 namespace sequela {
 namespace {
@@ -65,9 +64,6 @@ IngestOptions OptionsOf(const Arguments& arguments) {
   options.exclude_subjects = Optional(arguments.exclude);
   options.memory_bytes = ParseBytes("--memory", arguments.memory);
   options.shard_bytes = ParseBytes("--shard-size", arguments.shard_size);
-  options.workers = arguments.workers > 0
-                        ? arguments.workers
-                        : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return options;
 }
 
@@ -206,12 +202,10 @@ void PrintTable(const IngestReport& r, const std::string& out) {
 }
 
 void Run(const Arguments& arguments) {
-  World& world = World::Instance();
+  World& world = StartWorld();
   IngestOptions options = OptionsOf(arguments);
   options.ranks = RanksOf(world);
-  if (arguments.workers == 0) {
-    options.workers = std::max(1, options.workers / world.local_size());
-  }
+  options.workers = arguments.workers > 0 ? arguments.workers : world.available_cpus();
   const IngestReport report = Ingest(options);
   if (world.rank() != 0) return;
   if (arguments.json) {
@@ -258,7 +252,8 @@ void AddIngestCommand(CLI::App& program) {
       ->delimiter(',');
   command->add_option("--stay-column", arguments->stay_column,
                       "column of integer stay ids, kept as /chain/stay");
-  command->add_option("--workers", arguments->workers, "threads (default: all cores)");
+  command->add_option("--workers", arguments->workers,
+                      "threads (default: all processors that it may use)");
   command->add_option("--shard-size", arguments->shard_size, "bytes of a shard")
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "print one JSON document");

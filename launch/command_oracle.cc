@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <thread>
 
 #include "dataio/simulator/oracle_report.h"
+#include "kernels/base/available_cpus.h"
 #include "launch/commands.h"
 
 namespace sequela {
@@ -62,7 +62,7 @@ void PrintContexts(const OracleReport& report) {
 
 void Oracle(OracleArguments arguments) {
   arguments.options.split = ParseSplit(arguments.split);
-  arguments.options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  arguments.options.threads = AvailableCpus();
   const ChainStore store = ChainStore::Open(arguments.store);
   const OracleReport report = MakeOracleReport(store, arguments.options);
   if (arguments.json) {

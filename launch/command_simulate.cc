@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <thread>
 
 #include "dataio/simulator/simulator.h"
+#include "kernels/base/available_cpus.h"
 #include "launch/commands.h"
 
 namespace sequela {
@@ -15,7 +15,7 @@ struct SimulateArguments {
 };
 
 void Simulate(SimulateArguments arguments) {
-  arguments.options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  arguments.options.threads = AvailableCpus();
   const SimulationSummary summary =
       WriteSimulation(arguments.folder, ProcessParameters::Defaults(), arguments.options);
   fmt::print("{}: a simulated MEDS dataset\n", arguments.folder);

@@ -7,9 +7,10 @@
 
 #include "kernels/base/errors.h"
 #include "launch/commands.h"
+#include "launch/start_world.h"
 #include "launch/version.h"
 #include "runtime/log.h"
-#include "runtime/world.h"
+#include "runtime/stop_signal.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 #include "trainer/training/train_loop.h"
@@ -34,12 +35,14 @@ void RunTrain(const TrainArguments& arguments) {
   if (arguments.file.empty()) {
     throw InputError("which experiment? sequela train EXPERIMENT.yaml (configs/ holds some)");
   }
-  World& world = World::Start();
-  const Experiment experiment = LoadExperiment(arguments.file, arguments.overrides);
   if (arguments.print_config) {
-    if (world.rank() == 0) fmt::print("{}", ExperimentToYaml(experiment));
+    fmt::print("{}", ExperimentToYaml(LoadExperiment(arguments.file, arguments.overrides)));
     return;
   }
+  // A stop request that comes while the ranks find each other is served by the training.
+  if (!arguments.dry_run) TakeStopSignals(OnStopSignal::kNote);
+  World& world = StartWorld();
+  const Experiment experiment = LoadExperiment(arguments.file, arguments.overrides);
   LogInfo("{}", BuildLine());
   LogInfo("{}", MachineLine());
   Train(experiment, {.dry_run = arguments.dry_run, .init_from = arguments.init_from}, world);

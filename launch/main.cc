@@ -1,20 +1,30 @@
-// The program `sequela`: finds its peers, parses the command line, runs one command, and turns what
-// was thrown into one message and an exit code (kernels/base/errors.h). On several ranks a failure
-// ends the whole job.
+// The program `sequela`: parses the command line, runs one command, and turns what was thrown into
+// one message and an exit code (kernels/base/errors.h). Commands that share their work among ranks
+// start MPI themselves; on several ranks a failure ends the whole job.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <sstream>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "launch/command_list.h"
 #include "launch/commands.h"
+#include "launch/standard_streams.h"
 #include "launch/version.h"
+#include "runtime/launcher.h"
 #include "runtime/log.h"
+#include "runtime/stop_signal.h"
 #include "runtime/world.h"
 
 namespace sequela {
@@ -25,12 +35,14 @@ constexpr int kDefect = 1;
 constexpr int kBadInput = 2;
 constexpr int kStopped = 3;
 constexpr int kMachineFailed = 4;
+constexpr int kNobodyReads = 141;  // as of a program that SIGPIPE ended
 
 // How a command ended. kDone and kStopped are reached by all ranks together; any other code may be
 // one rank's own, and the others have to be ended.
 struct Outcome {
   int code = kDone;
   std::string message;
+  std::error_code system_error{};  // of what was thrown
 };
 
 void AddCommands(CLI::App& program) {
@@ -47,27 +59,32 @@ void AddCommands(CLI::App& program) {
   AddEvaluateCommand(program);
 }
 
-// --help, --version, or a command line that cannot be read. All ranks read the same one: rank 0
-// speaks.
-Outcome ReportParse(const CLI::App& program, const CLI::ParseError& error, const World& world) {
+// --help, --version, or a command line that cannot be read.
+Outcome ReportParse(const CLI::App& program, const CLI::ParseError& error) {
   std::ostringstream out;
   std::ostringstream err;
   const int code = program.exit(error, out, err) == 0 ? kDone : kBadInput;
-  if (world.rank() == 0) {
-    fmt::print(stdout, "{}", out.str());
-    fmt::print(stderr, "{}", err.str());
-  }
-  return {code, ""};
+  std::fputs(out.str().c_str(), stdout);  // does not throw
+  std::string message = err.str();
+  if (message.ends_with('\n')) message.pop_back();
+  return {code, message};
 }
 
-Outcome ParseAndRun(int argc, char** argv, const World& world) {
+// Calls the command that the arguments name, and by it all the rest of Sequela.
+Outcome ParseAndRun(const std::vector<std::string>& arguments) {
   CLI::App program("Trains foundation models of health records.", "sequela");
   AddCommands(program);
+  // Before the command's own action. A training notes stop requests (command_train.cc).
+  program.parse_complete_callback([&program] {
+    if (!program.got_subcommand("train")) TakeStopSignals(OnStopSignal::kEndProcess);
+  });
   try {
-    program.parse(argc, argv);
+    std::vector<std::string> words = WithCommand(program, arguments);
+    std::reverse(words.begin(), words.end());  // as CLI11 takes them
+    program.parse(std::move(words));
     return {};
   } catch (const CLI::ParseError& error) {
-    return ReportParse(program, error, world);
+    return ReportParse(program, error);
   } catch (const InputError& error) {
     return {kBadInput, error.what()};
   } catch (const StopRequested& error) {
@@ -76,8 +93,23 @@ Outcome ParseAndRun(int argc, char** argv, const World& world) {
     return {kMachineFailed, error.what()};
   } catch (const std::bad_alloc&) {
     return {kMachineFailed, "out of memory"};
+  } catch (const std::system_error& error) {
+    return {kDefect, fmt::format("internal error (please report it): {}", error.what()),
+            error.code()};
   } catch (const std::exception& error) {
     return {kDefect, fmt::format("internal error (please report it): {}", error.what())};
+  }
+}
+
+// The outcome once standard output is written. A print that fails throws std::system_error.
+Outcome WithResultsWritten(Outcome outcome) {
+  const bool print_failed = std::ferror(stdout) != 0 && outcome.system_error;
+  if (outcome.code != kDone && !print_failed) return outcome;
+  try {
+    if (FlushResults(outcome.system_error) == Written::kNobodyReads) return {kNobodyReads, ""};
+    return outcome;
+  } catch (const MachineError& error) {
+    return {kMachineFailed, error.what()};
   }
 }
 
@@ -89,24 +121,26 @@ std::string Line(const Outcome& outcome, const World* world) {
   return fmt::format("sequela: {}{}{}", rank, rank.empty() ? "" : ": ", outcome.message);
 }
 
-// Starts the world, runs, and leaves it.
-int Run(int argc, char** argv) {
-  World* world = nullptr;
-  try {
-    world = &World::Start();
-  } catch (const InputError& error) {
-    fmt::print(stderr, "{}\n", Line({kBadInput, error.what()}, nullptr));
-    return kBadInput;
-  } catch (const MachineError& error) {
-    fmt::print(stderr, "{}\n", Line({kMachineFailed, error.what()}, nullptr));
-    return kMachineFailed;
-  }
-  InitializeLog(world->rank(), world->size(), LogLevel::kInfo);
-  const Outcome outcome = ParseAndRun(argc, argv, *world);
+// What a command without MPI finds wrong, the other processes of the launcher find too: they leave
+// the word to the first, whose launcher ends them meanwhile.
+void LetFirstProcessSpeak() {
+  if (FindLauncher().rank == 0) return;
+  TakeStopSignals(OnStopSignal::kEndProcess);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+}
+
+int Run(const std::vector<std::string>& arguments) {
+  const Outcome outcome = WithResultsWritten(ParseAndRun(arguments));
+  World* const world = World::Started();
   const std::string line = Line(outcome, world);
   const bool together = outcome.code == kDone || outcome.code == kStopped;
+  if (world == nullptr) {
+    if (!together) LetFirstProcessSpeak();
+    PrintError(line);
+    return outcome.code;
+  }
   if (!together && world->size() > 1) world->Abort(outcome.code, line);
-  if (!line.empty() && world->rank() == 0) fmt::print(stderr, "{}\n", line);
+  if (world->rank() == 0) PrintError(line);
   world->Finalize();
   return outcome.code;
 }
@@ -114,4 +148,8 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace sequela
 
-int main(int argc, char** argv) { return sequela::Run(argc, argv); }
+int main(int argc, char** argv) {
+  sequela::BlockStopSignals();
+  sequela::OpenClosedDescriptors();
+  return sequela::Run({argv + 1, argv + argc});
+}

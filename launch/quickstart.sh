@@ -4,6 +4,13 @@
 # ingests them, trains on 2 ranks and compares the model with the truth. Outputs go to FOLDER (default:
 # quickstart/). Each step that is already done is skipped, so an interrupted run goes on where it was.
 set -euo pipefail
+case "${1:-}" in
+  -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
+if (( $# > 1 )) || [[ "${1:-}" == -* ]]; then
+  echo "quickstart.sh: one argument at most, a folder; usage: launch/quickstart.sh [FOLDER]" >&2
+  exit 2
+fi
 cd "$(dirname "$0")/.."
 folder=${1:-quickstart}
 started=$SECONDS

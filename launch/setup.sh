@@ -6,6 +6,13 @@
 # names exactly what is missing and stops. Arrow has no Debian package: the pyarrow wheel in a virtual
 # environment of this folder (.venv) serves, unless CMake finds an installed Arrow.
 set -euo pipefail
+case "${1:-}" in
+  -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
+if (( $# > 1 )); then
+  echo "launch/setup.sh: one argument at most, 'program' or 'tests'" >&2
+  exit 2
+fi
 cd "$(dirname "$0")/.."
 want=${1:-program}
 pyarrow_version=26.0.1

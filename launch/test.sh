@@ -7,12 +7,24 @@
 #   launch/test.sh tsan -- -L threads       that of ThreadSanitizer
 # Tests on real records use ../shared/data (or SEQUELA_SHARED_DATA) and are reported as skipped without it.
 set -euo pipefail
+case "${1:-}" in
+  -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
 cd "$(dirname "$0")/.."
 preset=release
 if (( $# > 0 )) && [[ "$1" != -* ]]; then preset=$1; shift; fi
+if ! grep -q "\"name\": \"$preset\", \"inherits\": \"base\"" CMakePresets.json; then
+  launch/build.sh "$preset"  # names the presets
+fi
 options=()
 while (( $# > 0 )) && [ "$1" != -- ]; do options+=("$1"); shift; done
 (( $# > 0 )) && shift
+for option in "${options[@]}"; do
+  if [[ "$option" != -D* ]]; then
+    echo "test.sh: '$option' is no option -D...; options of ctest stand behind --" >&2
+    exit 2
+  fi
+done
 
 launch/setup.sh tests
 begin=$(date +%s)

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/exec.h"
 
@@ -30,6 +31,8 @@ class Device {
   bool is_host() const { return backend() == Backend::kCpu; }
   // For people: "CPU", "GPU 0 (NVIDIA H100 80GB HBM3)".
   virtual const std::string& name() const = 0;
+  // Of a GPU among those that the process sees.
+  virtual int index() const { return 0; }
 
   // Memory of tensors: 256-byte aligned (on the CPU to a page, from 2 MiB on to 2 MiB with advice
   // for huge pages), zeros. Throws MachineError that says size, what is free and what would help.
@@ -112,12 +115,15 @@ Device& HostDevice();
 // machine gives huge pages.
 std::int64_t HostFootprintBytes(std::int64_t size_bytes);
 
-// The GPU of this index among those that the process sees (the rank's index on its machine), which
-// becomes the calling thread's. Throws InputError in one line that says what is missing: CUDA in
+// The GPU of this index among those that the process sees, which becomes the calling thread's. Throws InputError in one line that says what is missing: CUDA in
 // this build, a driver, a GPU, one of this index, or one new enough (compute capability 8.0).
-std::unique_ptr<Device> MakeCudaDevice(int local_index);
+std::unique_ptr<Device> MakeCudaDevice(int index);
 
 // GPUs that this process sees; 0 without CUDA or driver.
 int NumCudaDevices();
+// Their ids, by index: the same for every process that sees the GPU.
+std::vector<std::string> CudaDeviceIds();
+// Whether this build has the CUDA backend.
+bool CudaInBuild();
 
 }  // namespace sequela

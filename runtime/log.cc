@@ -89,7 +89,8 @@ void LogProgress(std::string_view text, bool last) {
   Log& log = TheLog();
   const std::lock_guard lock(log.mutex);
   if (log.is_terminal) {
-    fmt::print(stderr, "\r\033[K{}{}", text, last ? "\n" : "");
+    // Not fmt::print: it throws where the terminal is gone.
+    std::fputs(fmt::format("\r\033[K{}{}", text, last ? "\n" : "").c_str(), stderr);
     std::fflush(stderr);
     log.progress_shown = !last;
     return;
@@ -98,6 +99,15 @@ void LogProgress(std::string_view text, bool last) {
   if (!last && now - log.last_progress < kProgressInterval) return;
   log.last_progress = now;
   log.logger.info("{}", text);
+}
+
+void PrintError(std::string_view line) {
+  if (line.empty()) return;
+  Log& log = TheLog();
+  const std::lock_guard lock(log.mutex);
+  log.WipeProgress();
+  std::fputs(fmt::format("{}\n", line).c_str(), stderr);
+  std::fflush(stderr);
 }
 
 }  // namespace sequela

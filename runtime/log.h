@@ -1,5 +1,6 @@
 // The one place below launch/ that prints: lines to standard error, from rank 0 unless something is
-// wrong with a rank. Never patient-level values.
+// wrong with a rank. Never patient-level values. That nobody reads them any more (a closed pipe or
+// terminal, a full disk) is no failure.
 #pragma once
 
 #include <fmt/format.h>
@@ -42,5 +43,8 @@ void LogError(fmt::format_string<Args...> format, Args&&... args) {
 // A line of progress from rank 0: on a terminal it replaces the one before, elsewhere it is a plain
 // line, at most one every five seconds (`last` is always shown).
 void LogProgress(std::string_view text, bool last = false);
+
+// The line as it is, from any rank: a command's last message. An empty one prints nothing.
+void PrintError(std::string_view line);
 
 }  // namespace sequela

@@ -74,9 +74,10 @@ std::string Header(std::span<const SafetensorsEntry> entries, const SafetensorsM
   std::int64_t at = 0;
   for (const SafetensorsEntry& entry : entries) {
     const std::int64_t size = std::ssize(entry.bytes);
-    SEQUELA_CHECK(entry.num_elements() * SizeOf(entry.dtype) == size, "{}", entry.name);
+    const DType dtype = entry.dtype.value();
+    SEQUELA_CHECK(entry.num_elements() * SizeOf(dtype) == size, "{}", entry.name);
     SEQUELA_CHECK(!header.contains(entry.name), "{} twice", entry.name);
-    header[entry.name] = {{"dtype", SafetensorsName(entry.dtype)},
+    header[entry.name] = {{"dtype", SafetensorsName(dtype)},
                           {"shape", entry.shape},
                           {"data_offsets", {at, at + size}}};
     at += size;

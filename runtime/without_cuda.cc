@@ -11,6 +11,8 @@ std::unique_ptr<Device> MakeCudaDevice(int) {
 }
 
 int NumCudaDevices() { return 0; }
+std::vector<std::string> CudaDeviceIds() { return {}; }
+bool CudaInBuild() { return false; }
 
 }  // namespace sequela
 

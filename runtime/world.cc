@@ -11,7 +11,10 @@
 #include <string>
 #include <thread>
 
+#include "kernels/base/available_cpus.h"
 #include "kernels/base/errors.h"
+#include "runtime/launcher.h"
+#include "runtime/log.h"
 #ifdef SEQUELA_WITH_MPI
 #include "runtime/mpi/mpi_world.h"
 #endif
@@ -22,11 +25,15 @@ namespace {
 // Owned for the life of the process and never destroyed: MPI objects must not be freed after
 // MPI_Finalize, nor by a failing rank.
 World* g_world = nullptr;
+bool g_started = false;  // by Start()
 
 class SingleWorld : public World {
  public:
-  SingleWorld() { communicator_ = MakeSelfCommunicator(); }
-  std::unique_ptr<Communicator> MakeTensorCommunicator(Backend, void*) override {
+  SingleWorld() {
+    communicator_ = MakeSelfCommunicator();
+    available_cpus_ = AvailableCpus();
+  }
+  std::unique_ptr<Communicator> MakeTensorCommunicator(Backend, int, void*) override {
     return MakeSelfCommunicator();
   }
   void Finalize() override {}
@@ -35,48 +42,31 @@ class SingleWorld : public World {
   void AbortAll(int) override {}
 };
 
-struct Launcher {
-  bool speaks_mpi = false;
-  int num_processes = 0;  // 0: it does not say
-};
-
-int EnvironmentNumber(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? 0 : std::atoi(text);
-}
-
-Launcher FindLauncher() {
-  Launcher launcher;
-  // Open MPI's mpirun; srun --mpi=pmix; PMI-1 launchers (mpiexec of MPICH and Intel).
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_SIZE"}) {
-    launcher.speaks_mpi |= std::getenv(name) != nullptr;
-  }
-  // SLURM_STEP_NUM_TASKS is also set for what mpirun starts inside an allocation: there it counts
-  // daemons.
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    if (launcher.num_processes == 0) launcher.num_processes = EnvironmentNumber(name);
-  }
-  return launcher;
+// Each of several processes that cannot find each other would train alone, all in one folder.
+[[noreturn]] void RefuseLauncher(const Launcher& launcher) {
+#ifdef SEQUELA_WITH_MPI
+  throw InputError(
+      "{} started {} processes ({}), but gave them no way to find each other by MPI. Use MPI's own "
+      "mpirun (launch/mpirun.sh on one machine, also inside an allocation), or srun --mpi=pmix; "
+      "where this process is meant to be alone, unset {}",
+      launcher.name, launcher.num_processes, launcher.variable,
+      launcher.variable.substr(0, launcher.variable.find('=')));
+#else
+  throw InputError(
+      "{} started {} processes ({}), but this program was built without MPI "
+      "(SEQUELA_WITH_MPI=OFF). Start one process, or build with MPI",
+      launcher.name, launcher.num_processes, launcher.variable);
+#endif
 }
 
 std::unique_ptr<World> MakeWorld() {
-  const Launcher launcher = FindLauncher();
+  Launcher launcher = FindLauncher();
 #ifdef SEQUELA_WITH_MPI
   if (launcher.speaks_mpi) return MakeMpiWorld(launcher.num_processes);
-  if (launcher.num_processes > 1) {
-    throw InputError(
-        "a launcher started {} processes, but gave them no way to find each other. Under Slurm use "
-        "srun --mpi=pmix, or mpirun inside the allocation",
-        launcher.num_processes);
-  }
 #else
-  if (launcher.num_processes > 1) {
-    throw InputError(
-        "a launcher started {} processes, but this program was built without MPI "
-        "(SEQUELA_WITH_MPI=OFF). Start one process, or build with MPI",
-        launcher.num_processes);
-  }
+  if (launcher.speaks_mpi) launcher.name = "MPI's launcher";
 #endif
+  if (launcher.num_processes > 1) RefuseLauncher(launcher);
   return std::make_unique<SingleWorld>();
 }
 
@@ -93,8 +83,11 @@ World::~World() = default;
 
 World& World::Start() {
   if (g_world == nullptr) g_world = MakeWorld().release();
+  g_started = true;
   return *g_world;
 }
+
+World* World::Started() { return g_started ? g_world : nullptr; }
 
 World& World::Instance() {
   if (g_world == nullptr) g_world = std::make_unique<SingleWorld>().release();
@@ -111,7 +104,7 @@ void World::Abort(int code, std::string_view message) {
     // meanwhile.
     std::this_thread::sleep_for(std::chrono::milliseconds(1000 + 200 * std::min(rank_, 10)));
   }
-  if (!message.empty()) fmt::print(stderr, "{}\n", message);
+  PrintError(message);
   std::fflush(stdout);
   std::fflush(stderr);
   AbortAll(code);

@@ -16,11 +16,14 @@ namespace sequela {
 class World {
  public:
   // Starts MPI (at least MPI_THREAD_FUNNELED) where a launcher asks for it. Throws InputError where
-  // a launcher started several processes and this build has no MPI, MachineError where MPI fails.
+  // a launcher started several processes that cannot find each other (runtime/launcher.h), or this
+  // build has no MPI; MachineError where MPI fails.
   // A second call returns the same World.
   static World& Start();
   // The World; a world of one process (no MPI) where Start() was never called: unit tests.
   static World& Instance();
+  // What Start() made; null before.
+  static World* Started();
 
   virtual ~World();
   World(const World&) = delete;
@@ -32,17 +35,20 @@ class World {
   int local_rank() const { return local_rank_; }
   int local_size() const { return local_size_; }
   const std::string& host() const { return host_; }
+  // Processors that this rank may keep busy: kernels/base/available_cpus.h, among the ranks of its
+  // machine. At least 1.
+  int available_cpus() const { return available_cpus_; }
   // "rank 2 on node7" for messages; "" in a world of one.
   std::string Name() const;
 
   // The communicator of all ranks, for memory of the host; lives as long as the World.
   Communicator& communicator() { return *communicator_; }
 
-  // A communicator of all ranks for tensors of this backend, whose compute stream is given: on the
-  // GPU of index local_rank() over NCCL where there are several ranks. Collective. Throws
+  // A communicator of all ranks for tensors of this device: of a GPU over NCCL where there are
+  // several ranks; its index and compute stream are given. Collective. Throws
   // InputError where this build has no NCCL for them, MachineError on all ranks where one of them
   // is not well. To be destroyed before Finalize.
-  virtual std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend,
+  virtual std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend, int device_index,
                                                                void* compute_stream) = 0;
 
   // Ends the whole job at once with this exit code, without MPI_Finalize: the other ranks may hang
@@ -64,6 +70,7 @@ class World {
   int size_ = 1;
   int local_rank_ = 0;
   int local_size_ = 1;
+  int available_cpus_ = 1;
   std::string host_;
   std::unique_ptr<Communicator> communicator_;
 };

@@ -114,10 +114,14 @@ void WriteFileAtomically(const fs::path& path, std::string_view text) {
 }
 
 std::string ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file || fs::is_directory(path)) {
+  // Asked before it is opened: a pipe would wait for its writer, and a device never ends.
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  std::ifstream file;
+  if (fs::is_regular_file(status)) file.open(path, std::ios::binary);
+  if (!file.is_open()) {
     throw InputError("{}: {}", path.string(),
-                     fs::exists(path) ? "cannot be read as a file" : "no such file");
+                     fs::exists(status) ? "cannot be read as a file" : "no such file");
   }
   // Not `stream << rdbuf()`: that counts an empty file as a failure.
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

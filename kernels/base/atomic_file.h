@@ -21,7 +21,7 @@ void SyncPath(const std::filesystem::path& path);
 // it leads to. Throws MachineError (disk full, no permission) and leaves an old file as it was.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
 
-// The whole file as text. Throws InputError where it cannot be read.
+// The whole file as text. Throws InputError where it is no regular file or cannot be read.
 std::string ReadFile(const std::filesystem::path& path);
 
 // Removes what `folder` holds, then its file `marker`, then the folder (`keep_folder`: neither of

@@ -22,7 +22,7 @@ double Gibibytes(std::int64_t bytes) { return static_cast<double>(bytes) / 0x1.0
 class CudaDevice final : public Device {
  public:
   CudaDevice(int index, const cudaDeviceProp& properties)
-      : name_(fmt::format("GPU {} ({})", index, properties.name)) {
+      : index_(index), name_(fmt::format("GPU {} ({})", index, properties.name)) {
     Check(cudaSetDevice(index), "cannot be used", name_);
     // Not ordered with the legacy default stream, which nothing of ours uses.
     Check(cudaStreamCreateWithFlags(&compute_, cudaStreamNonBlocking), "making a stream", name_);
@@ -38,6 +38,7 @@ class CudaDevice final : public Device {
 
   Backend backend() const override { return Backend::kCuda; }
   const std::string& name() const override { return name_; }
+  int index() const override { return index_; }
 
   std::byte* Allocate(std::int64_t size_bytes) override {
     SEQUELA_CHECK(size_bytes > 0, "{}", size_bytes);
@@ -141,6 +142,7 @@ class CudaDevice final : public Device {
     Check(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "computing", name_);
   }
 
+  int index_;
   std::string name_;
   cudaStream_t compute_ = nullptr;
   cudaStream_t side_ = nullptr;
@@ -148,7 +150,7 @@ class CudaDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCudaDevice(int local_index) {
+std::unique_ptr<Device> MakeCudaDevice(int index) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess && error != cudaErrorNoDevice) {
@@ -157,24 +159,24 @@ std::unique_ptr<Device> MakeCudaDevice(int local_index) {
                      cudaGetErrorString(error));
   }
   if (count == 0) throw InputError("this machine has no NVIDIA GPU: use parallel.device: cpu");
-  if (local_index < 0 || local_index >= count) {
+  if (index < 0 || index >= count) {
     throw InputError(
         "there is no GPU {}: this process sees {}; start at most one rank for each GPU of a "
         "machine (CUDA_VISIBLE_DEVICES limits what it sees)",
-        local_index, count);
+        index, count);
   }
   cudaDeviceProp properties{};
-  if (const cudaError_t unread = cudaGetDeviceProperties(&properties, local_index);
+  if (const cudaError_t unread = cudaGetDeviceProperties(&properties, index);
       unread != cudaSuccess) {
-    throw InputError("GPU {} cannot be used: {}", local_index, cudaGetErrorString(unread));
+    throw InputError("GPU {} cannot be used: {}", index, cudaGetErrorString(unread));
   }
   if (properties.major < kOldestMajor) {
     throw InputError(
         "GPU {} ({}) has compute capability {}.{}; the kernels need {}.0 or newer: use "
         "parallel.device: cpu",
-        local_index, properties.name, properties.major, properties.minor, kOldestMajor);
+        index, properties.name, properties.major, properties.minor, kOldestMajor);
   }
-  return std::make_unique<CudaDevice>(local_index, properties);
+  return std::make_unique<CudaDevice>(index, properties);
 }
 
 int NumCudaDevices() {
@@ -185,5 +187,22 @@ int NumCudaDevices() {
   }
   return count;
 }
+
+std::vector<std::string> CudaDeviceIds() {
+  std::vector<std::string> ids;
+  for (int index = 0; index < NumCudaDevices(); ++index) {
+    cudaDeviceProp properties{};
+    Check(cudaGetDeviceProperties(&properties, index), "asking for its properties",
+          fmt::format("GPU {}", index));
+    std::string id;
+    for (const char byte : properties.uuid.bytes) {
+      id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+bool CudaInBuild() { return true; }
 
 }  // namespace sequela

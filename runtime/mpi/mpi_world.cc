@@ -2,8 +2,11 @@
 
 #include <limits>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "kernels/base/available_cpus.h"
 #include "kernels/base/errors.h"
 #include "runtime/mpi/activity_board.h"
 #include "runtime/mpi/mpi_communicator.h"
@@ -34,11 +37,12 @@ class MpiWorld : public World {
                 &machine_);
     SEQUELA_MPI(MPI_Comm_rank, machine_, &local_rank_);
     SEQUELA_MPI(MPI_Comm_size, machine_, &local_size_);
+    available_cpus_ = ShareOfMachine();
     board_.emplace(machine_);
     communicator_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, "training", *board_);
   }
 
-  std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend,
+  std::unique_ptr<Communicator> MakeTensorCommunicator(Backend backend, int device_index,
                                                        void* compute_stream) override {
     if (size_ == 1) return MakeSelfCommunicator();
     std::unique_ptr<Communicator> host = communicator_->Duplicate("tensors");
@@ -52,7 +56,7 @@ class MpiWorld : public World {
     }
     return std::make_unique<NcclCommunicator>(NcclPlace{.api = *nccl,
                                                         .board = *board_,
-                                                        .local_index = local_rank_,
+                                                        .device_index = device_index,
                                                         .compute_stream = compute_stream},
                                               std::move(host), "tensors");
   }
@@ -70,6 +74,15 @@ class MpiWorld : public World {
   void AbortAll(int code) override { MPI_Abort(MPI_COMM_WORLD, code); }
 
  private:
+  int ShareOfMachine() const {
+    const CpuLimits limits = ReadCpuLimits();
+    static_assert(std::is_trivially_copyable_v<CpuMask>);
+    std::vector<CpuMask> affinities(static_cast<std::size_t>(local_size_));
+    SEQUELA_MPI(MPI_Allgather, &limits.affinity, sizeof(CpuMask), MPI_BYTE, affinities.data(),
+                sizeof(CpuMask), MPI_BYTE, machine_);
+    return ShareOfCpus(affinities, static_cast<std::size_t>(local_rank_), limits.quota);
+  }
+
   MPI_Comm machine_ = MPI_COMM_NULL;
   std::optional<ActivityBoard> board_;
 };

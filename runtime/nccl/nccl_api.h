@@ -30,7 +30,7 @@ class NcclApi {
   virtual ~NcclApi() = default;
 
   // --- CUDA; these throw MachineError ---
-  virtual void SetDevice(int local_index) = 0;  // of the calling thread
+  virtual void SetDevice(int device_index) = 0;  // of the calling thread
   // Its kernels go before those of other streams where both are ready.
   virtual CudaStream CreateStream() = 0;
   virtual void DestroyStream(CudaStream stream) noexcept = 0;

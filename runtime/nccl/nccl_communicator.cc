@@ -74,7 +74,7 @@ NcclCommunicator::NcclCommunicator(const NcclPlace& place, std::unique_ptr<Commu
                                    std::string name)
     : api_(place.api),
       board_(place.board),
-      local_index_(place.local_index),
+      device_index_(place.device_index),
       compute_stream_(place.compute_stream),
       host_(std::move(host)),
       name_(std::move(name)) {
@@ -111,7 +111,7 @@ Communicator& NcclCommunicator::Host() {
 }
 
 void NcclCommunicator::Prepare(NcclUniqueId* id) {
-  api_.SetDevice(local_index_);
+  api_.SetDevice(device_index_);
   stream_ = api_.CreateStream();
   if (rank_ != 0) return;
   const NcclResult result = api_.GetUniqueId(id);

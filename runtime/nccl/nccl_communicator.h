@@ -32,7 +32,7 @@ namespace sequela {
 struct NcclPlace {
   NcclApi& api;
   ActivityBoard& board;
-  int local_index = 0;  // of the GPU on its machine
+  int device_index = 0;  // of the GPU among those that the process sees
   CudaStream compute_stream = nullptr;
 };
 
@@ -110,7 +110,7 @@ class NcclCommunicator : public Communicator {
 
   NcclApi& api_;
   ActivityBoard& board_;
-  int local_index_;
+  int device_index_;
   CudaStream compute_stream_;
   std::unique_ptr<Communicator> host_;
   std::string name_;

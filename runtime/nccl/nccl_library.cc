@@ -33,7 +33,7 @@ class NcclLibrary final : public NcclApi {
   // reduction of NVLS promises none: a ring's is fixed. Whoever sets NCCL_ALGO has decided.
   NcclLibrary() { ::setenv("NCCL_ALGO", "Ring", 0); }
 
-  void SetDevice(int local_index) override { SEQUELA_CUDA(cudaSetDevice, local_index); }
+  void SetDevice(int device_index) override { SEQUELA_CUDA(cudaSetDevice, device_index); }
   CudaStream CreateStream() override {
     int lowest = 0;
     int highest = 0;

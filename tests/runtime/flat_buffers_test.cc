@@ -1,18 +1,14 @@
 // ctest: labels=sanitize timeout=60
-// Memory and its layout: the parameter table, flat buffers, bucket plans, the arena, buffers, stop
-// signals.
+// Memory and its layout: the parameter table, flat buffers, bucket plans, the arena, buffers.
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <numeric>
-#include <thread>
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "runtime/arena.h"
 #include "runtime/gradient_buckets.h"
 #include "runtime/parameter_table.h"
-#include "runtime/stop_signal.h"
 #include "tests/runtime/toy_training.h"
 
 namespace sequela {
@@ -124,20 +120,6 @@ TEST(BufferTest, IsZeroAlignedAndMovable) {
     EXPECT_EQ(moved.bytes().back(), std::byte{7});
   }
   EXPECT_THROW(Buffer(std::int64_t{1} << 60), MachineError);
-}
-
-TEST(StopSignalTest, NotesSignalsAndTheTimeLimit) {
-  for (const int signal : {SIGTERM, SIGUSR1, SIGINT}) {
-    const StopSignal stop;
-    EXPECT_EQ(stop.wish(), 0);
-    std::raise(signal);
-    EXPECT_EQ(stop.wish(), signal);
-    EXPECT_EQ(stop.Agree(*MakeSelfCommunicator()), signal);
-  }
-  const StopSignal limited(0.01);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  EXPECT_EQ(limited.wish(), StopSignal::kTimeLimit);
-  EXPECT_EQ(StopSignal::Describe(SIGTERM), "SIGTERM");
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ class NcclCommunicatorTest : public ::testing::Test {
     fake_ = std::make_unique<FakeNccl>(Host(), std::vector{plan});
     TEST_SetNcclApi(fake_.get());
     compute_ = fake_->CreateStream();
-    ranks_ = World::Instance().MakeTensorCommunicator(Backend::kCuda, compute_);
+    ranks_ = World::Instance().MakeTensorCommunicator(Backend::kCuda, 0, compute_);
   }
   // The message with which it fails; "" where it does not.
   static std::string FailureOf(const std::function<void()>& act) {

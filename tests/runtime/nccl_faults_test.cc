@@ -73,7 +73,7 @@ int PlayRank(const std::string& faults) {
   FakeNccl fake(world.communicator(), is_faulty ? ParseFaults(faults) : std::vector<NcclPlan>{});
   TEST_SetNcclApi(&fake);
   {
-    const auto tensors = world.MakeTensorCommunicator(Backend::kCuda, fake.CreateStream());
+    const auto tensors = world.MakeTensorCommunicator(Backend::kCuda, 0, fake.CreateStream());
     Train(world, *tensors, is_faulty && faults == "stall");
   }
   world.Finalize();

@@ -97,9 +97,23 @@ TEST_F(SeveralRanksTest, AHangingRankIsNamedAtTheDeadline) {
 }
 
 TEST(LauncherTest, ProcessesThatCannotFindEachOtherAreRefused) {
-  const Ending ending = RunCommand("env SLURM_STEP_NUM_TASKS=2 " + g_program + " --as=stop");
-  EXPECT_EQ(ending.code, 2) << ending.text;
-  EXPECT_EQ(Count(ending.text, "2 processes"), 1) << ending.text;
+  for (const char* settings :
+       {"SLURM_STEP_NUM_TASKS=2", "WORLD_SIZE=2 RANK=0 LOCAL_RANK=0", "MV2_COMM_WORLD_SIZE=2",
+        "FLUX_JOB_SIZE=2 FLUX_TASK_RANK=0", "PALS_RANKID=0 PALS_LOCAL_SIZE=2",
+        "PALS_RANKID=1 PALS_LOCAL_SIZE=1", "JSM_NAMESPACE_SIZE=2 JSM_NAMESPACE_RANK=0",
+        "HOROVOD_SIZE=2", "PMI_RANK=1"}) {
+    const Ending ending = RunCommand(fmt::format("env {} {} --as=stop", settings, g_program));
+    EXPECT_EQ(ending.code, 2) << settings << ": " << ending.text;
+    EXPECT_EQ(Count(ending.text, "2 processes"), 1) << settings << ": " << ending.text;
+  }
+}
+
+TEST(LauncherTest, OneProcessOfALauncherTrainsAlone) {
+  for (const char* settings : {"WORLD_SIZE=1 RANK=0", "FLUX_JOB_SIZE=1 FLUX_TASK_RANK=0",
+                               "SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0", "WORLD_SIZE="}) {
+    const Ending ending = RunCommand(fmt::format("env {} {} --as=stop", settings, g_program));
+    EXPECT_EQ(ending.code, 3) << settings << ": " << ending.text;
+  }
 }
 
 TEST(LauncherTest, WithoutALauncherTheWorldIsOneProcess) {

@@ -1,6 +1,7 @@
 #include "tests/testing/program.h"
 
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,17 +44,20 @@ std::vector<std::string> CommandLine(const std::vector<std::string>& arguments,
 [[noreturn]] void ExecuteChild(const std::vector<std::string>& command,
                                const ProgramOptions& options, const fs::path& output,
                                const fs::path& errors) {
-  ::setsid();  // a session and group of its own: its ranks can be found and ended together
+  // A session and group of its own: its ranks can be found and ended together. forkpty has done so.
+  if (!options.terminal) ::setsid();
   const int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err = ::open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int in = ::open("/dev/null", O_RDONLY);
-  ::dup2(in, 0);
+  if (!options.terminal) ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(err, 2);
   ::setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
   for (const std::string& setting : options.environment) {
     const auto equals = setting.find('=');
-    ::setenv(setting.substr(0, equals).c_str(), setting.substr(equals + 1).c_str(), 1);
+    const std::string name = setting.substr(0, equals);
+    const std::string value = setting.substr(equals + 1);
+    value.empty() ? ::unsetenv(name.c_str()) : ::setenv(name.c_str(), value.c_str(), 1);
   }
   std::vector<char*> pointers;
   pointers.reserve(command.size() + 1);
@@ -77,7 +81,7 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
   output_file_ = fs::path(name) / "output";
   error_file_ = fs::path(name) / "errors";
   const std::vector<std::string> command = CommandLine(arguments, options);
-  process_ = ::fork();
+  process_ = options.terminal ? ::forkpty(&terminal_, nullptr, nullptr, nullptr) : ::fork();
   if (process_ < 0) throw std::runtime_error("fork failed");
   if (process_ == 0) ExecuteChild(command, options, output_file_, error_file_);
 }
@@ -88,6 +92,7 @@ RunningProgram::~RunningProgram() {
     int status = 0;
     ::waitpid(process_, &status, 0);
   }
+  if (terminal_ >= 0) ::close(terminal_);
   std::error_code ignored;
   fs::remove_all(output_file_.parent_path(), ignored);
 }
@@ -95,6 +100,11 @@ RunningProgram::~RunningProgram() {
 void RunningProgram::Signal(int signal_number) const { ::kill(process_, signal_number); }
 
 void RunningProgram::SignalGroup(int signal_number) const { ::kill(-process_, signal_number); }
+
+void RunningProgram::PressInterrupt() const {
+  constexpr char kControlC = '\x03';
+  (void)!::write(terminal_, &kControlC, 1);
+}
 
 std::vector<pid_t> RunningProgram::RankProcesses() const {
   std::vector<pid_t> ranks;

@@ -23,7 +23,8 @@ struct ProgramOptions {
   int ranks = 0;                 // 0: started directly; else by launch/mpirun.sh
   int threads = 1;               // OMP_NUM_THREADS
   double timeout_seconds = 120;  // past it the whole process group is killed (exit code 137)
-  std::vector<std::string> environment;  // further "NAME=value"
+  std::vector<std::string> environment;  // further "NAME=value"; "NAME=" unsets
+  bool terminal = false;                 // at a pseudo-terminal of its own, for PressInterrupt
 };
 
 // A process group that is running; killed by the destructor where it still runs.
@@ -37,6 +38,8 @@ class RunningProgram {
   // Sends a signal to the started process alone, or to every process of its group.
   void Signal(int signal_number) const;
   void SignalGroup(int signal_number) const;
+  // Ctrl-C at its terminal: SIGINT to every process in the foreground.
+  void PressInterrupt() const;
   // Process ids of the ranks (the group's processes named "sequela").
   std::vector<pid_t> RankProcesses() const;
   bool WaitFor(std::chrono::milliseconds duration);  // true: it ended within the time
@@ -44,6 +47,7 @@ class RunningProgram {
 
  private:
   pid_t process_ = -1;
+  int terminal_ = -1;  // this end of the pseudo-terminal
   double timeout_seconds_;
   std::chrono::steady_clock::time_point begin_;
   std::filesystem::path output_file_;

@@ -9,9 +9,9 @@
 
 namespace sequela {
 
-// kCuda: the GPU of this rank's index among the ranks of its machine; throws InputError in one line
-// that says what is missing. kCpu: HostDevice(). kAuto: a GPU where every rank of this machine can
-// have its own, else the CPU.
-std::shared_ptr<Device> OpenDevice(DeviceChoice choice, const World& world);
+// kCuda: a GPU of its own for each rank (runtime/gpu_choice.h); throws InputError in one line that
+// says what is missing. kCpu: HostDevice(). kAuto: GPUs where every rank of the job can have its
+// own, else the CPU on all ranks, with a warning where GPUs are left unused. Collective.
+std::shared_ptr<Device> OpenDevice(DeviceChoice choice, World& world);
 
 }  // namespace sequela

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
@@ -34,6 +33,7 @@ ModelConfig ModelConfigOf(const Experiment& experiment, std::int32_t vocabulary_
   config.qk_norm = model.qk_norm;
   config.attention_bias = model.attention_bias;
   config.tie_word_embeddings = model.tie_word_embeddings;
+  config.initializer_range = model.initializer_range;
   ValidateModelConfig(config);
   return config;
 }
@@ -44,8 +44,7 @@ int ThreadsOf(const Experiment& experiment, const World& world) {
     const int threads = std::atoi(text);
     if (threads > 0) return threads;
   }
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::max(1, cores / world.local_size());
+  return world.available_cpus();
 }
 
 std::int64_t MicrobatchTokensOf(const Experiment& experiment, int world_size) {

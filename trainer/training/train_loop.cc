@@ -6,7 +6,8 @@
 namespace sequela {
 
 void Train(const Experiment& experiment, const TrainOptions& options, World& world) {
-  const StopSignal stop(experiment.run.time_limit_minutes * 60.0);
+  const StopSignal stop(experiment.run.time_limit_minutes * 60.0,
+                        options.dry_run ? OnStopSignal::kEndProcess : OnStopSignal::kNote);
   TrainingRun run(experiment, options, world);
   run.Announce();
   if (options.dry_run) return;
@@ -17,8 +18,8 @@ void Train(const Experiment& experiment, const TrainOptions& options, World& wor
     if (run.evaluation_due()) run.EvaluateOnTuning();
     if (run.checkpoint_due()) run.StartCheckpoint();
     run.PollCheckpoint();
-    if (const std::int64_t wish = stop.Agree(world.communicator()); wish != 0) {
-      run.StopWithCheckpoint(StopSignal::Describe(wish));
+    if (const std::int64_t request = stop.Agree(world.communicator()); request != 0) {
+      run.StopWithCheckpoint(StopSignal::Describe(request));
     }
   }
   run.End();

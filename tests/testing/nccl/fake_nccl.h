@@ -48,7 +48,7 @@ class FakeNccl : public NcclApi {
   // Streams, events and communicators that are not given back.
   int num_alive() const { return num_alive_; }
 
-  void SetDevice(int local_index) override;
+  void SetDevice(int device_index) override;
   CudaStream CreateStream() override;
   void DestroyStream(CudaStream stream) noexcept override;
   CudaEvent CreateEvent() override;

@@ -56,10 +56,13 @@ RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_
       store(ChainStore::Open(RequireStore(experiment))),
       config(ModelConfigOf(experiment, store.vocabulary().size())),
       state_options(TrainStateOptionsOf(experiment, world)) {
+  config.bos_token_id = store.vocabulary().bos();
+  config.eos_token_id = store.vocabulary().end();
   if (experiment.objective.event_balance_alpha != 1.0) BalanceTargets();
   FindResumePoint();
   if (!checkpoint && !options.init_from.empty()) {
-    CheckSameArchitecture(WeightsFolderOf(options.init_from), config);
+    initial = OpenInitialWeights(options.init_from, communicator);
+    CheckSameArchitecture(initial.folder, initial.model->config(), config);
   }
   OpenLoader();
 }

@@ -11,6 +11,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"
 #include "trainer/experiment/run_folder.h"
+#include "trainer/experiment/run_weights.h"
 #include "trainer/model/model_config.h"
 #include "trainer/training/run/training_progress.h"
 #include "trainer/training/train_loop.h"
@@ -39,6 +40,7 @@ struct RunSetup {
   StoredRun run;
   std::optional<StoredRun> stored;            // what lay in the folder
   std::optional<FoundCheckpoint> checkpoint;  // where the run goes on
+  RunWeights initial;                         // --init-from's, where the run begins with them
   TrainingProgress progress;                  // there, or at the beginning
   std::unique_ptr<BatchLoader> loader;
   std::int64_t total_steps = 0;
