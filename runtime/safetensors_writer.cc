@@ -25,7 +25,8 @@ constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
 class OutputFile {
  public:
   explicit OutputFile(const std::filesystem::path& path)
-      : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+      : path_(path),
+        fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)) {
     if (fd_ < 0) Fail("create");
   }
   ~OutputFile() {

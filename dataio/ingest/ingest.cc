@@ -45,7 +45,7 @@ constexpr std::int64_t kLeastMemory = 64LL << 20;
 class SharedFolder {
  public:
   SharedFolder(const fs::path& out, const Ranks& ranks)
-      : ranks_(ranks), path_(out.string() + ".partial") {
+      : ranks_(ranks), path_(PartialFolder::NameFor(out)) {
     if (ranks.index == 0) mine_.emplace(out);
     ranks.Exchange("");
   }

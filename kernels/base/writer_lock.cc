@@ -179,6 +179,7 @@ Candidate::Candidate(const fs::path& folder, const fs::path& place, const Proces
     if (errno != ENOENT) RefuseUnwritable(place);
     return;
   }
+  ::fchmod(descriptor_.get(), 0600);
   lock_ = TryKernelLock(descriptor_.get());
   const std::string text = ToText(me);
   if (::pwrite(descriptor_.get(), text.data(), text.size(), 0) != std::ssize(text)) {

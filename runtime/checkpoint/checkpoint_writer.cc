@@ -115,7 +115,8 @@ struct Publication {
     // Only a damaged checkpoint of this step can be here (Start leaves a whole one alone).
     if (fs::exists(final_folder)) Delete(final_folder);
     Rename(partial, final_folder);
-    fs::remove(final_folder / kMarker);
+    std::error_code ignored;  // a marker that stays is harmless
+    fs::remove(final_folder / kMarker, ignored);
     SyncPath(options.folder);
     try {
       CheckFiles(final_folder, ReadState(final_folder).files);

@@ -139,6 +139,7 @@ void TrainingRun::Impl::OpenFolder() {
       UpdateRun(run);
     } else {
       CreateRun(run, setup.store.vocabulary());
+      setup.TakeLock();
     }
     const LoggingSection& logging = setup.experiment.logging;
     metrics = std::make_unique<MetricsLog>(run.folder, progress.step, logging.tensorboard,

@@ -6,6 +6,8 @@
 #include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/writer_lock.h"
+#include "runtime/log.h"
 #include "trainer/evaluation/split_score.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/open_device.h"
@@ -72,10 +74,19 @@ void RunSetup::BalanceTargets() {
   for (const float weight : target_weights) log_weights.push_back(std::log(weight));
 }
 
+void RunSetup::TakeLock() {
+  lock = WriterLock::Take(run.folder, run.folder);
+  if (lock && !lock->takeover().empty()) LogWarning("{}", lock->takeover());
+}
+
 void RunSetup::FindResumePoint() {
   run.folder = RequireRunFolder(experiment);
   run.experiment = experiment;
   stored = FindRun(run.folder);
+  if (stored && is_first_rank() && !options.dry_run) {
+    TakeLock();
+    stored = FindRun(run.folder);  // as the last holder left it
+  }
   if (stored) {
     CheckStoredRun();
     checkpoint = FindCheckpoint(run.checkpoints(), communicator);

@@ -8,6 +8,7 @@
 
 #include "dataio/loader/batch_loader.h"
 #include "dataio/store/chain_store.h"
+#include "kernels/base/writer_lock.h"
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"
 #include "trainer/experiment/run_folder.h"
@@ -24,6 +25,9 @@ struct RunSetup {
   // Collective. Throws InputError where settings, store, folder or weights do not fit each other.
   RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
 
+  // Makes this job the one that writes the run's folder, which exists. On the first rank; throws
+  // InputError where another job is writing there.
+  void TakeLock();
   bool is_first_rank() const { return communicator.rank() == 0; }
 
   Experiment experiment;
@@ -37,6 +41,8 @@ struct RunSetup {
   std::vector<float> target_weights;  // empty: all 1
   std::vector<float> log_weights;     // likewise
 
+  // The first rank's, for all ranks; none in a dry run, and none of a run that is still to be made.
+  std::unique_ptr<WriterLock> lock;
   StoredRun run;
   std::optional<StoredRun> stored;            // what lay in the folder
   std::optional<FoundCheckpoint> checkpoint;  // where the run goes on
