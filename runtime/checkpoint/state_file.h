@@ -41,6 +41,9 @@ void CheckFiles(const std::filesystem::path& checkpoint_folder, std::span<const 
 std::string OptimizerFileName(int rank, int world_size);
 bool IsOptimizerFile(std::string_view name);
 
+// Whether a folder of this name is a checkpoint ("step-00000100").
+bool IsCheckpointName(std::string_view name);
+
 // The folders named step-<number> in `folder`, newest first. None where there is no such folder.
 std::vector<std::pair<std::int64_t, std::filesystem::path>> ListCheckpoints(
     const std::filesystem::path& folder);
