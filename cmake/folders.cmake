@@ -82,6 +82,12 @@ function(sequela_link_dataio)
 endfunction()
 
 function(sequela_link_trainer)
+  # A text that checkpoints carry is compiled in.
+  set(modeling ${PROJECT_SOURCE_DIR}/trainer/model/modeling_sequela.py)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${modeling})
+  file(READ ${modeling} modeling_text)
+  configure_file(trainer/model/modeling_source.cc.in ${CMAKE_BINARY_DIR}/modeling_source.cc @ONLY)
+  target_sources(sequela_trainer PRIVATE ${CMAKE_BINARY_DIR}/modeling_source.cc)
   target_link_libraries(sequela_trainer PUBLIC sequela_runtime sequela_dataio
                         PRIVATE nlohmann_json::nlohmann_json yaml-cpp)
 endfunction()

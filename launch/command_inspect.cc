@@ -8,6 +8,7 @@
 #include "dataio/store/readable_chain.h"
 #include "dataio/store/store_summary.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 #include "launch/commands.h"
 #include "launch/inspect_folder.h"
 
@@ -24,7 +25,7 @@ struct InspectArguments {
 
 Json DescribeStore(const ChainStore& store) {
   const StoreSummary summary = Summarize(store);
-  const Json manifest = Json::parse(store.manifest_json());
+  const auto manifest = ParseJsonText(store.manifest_json(), store.folder() / "manifest.json");
   Json splits = Json::object();
   for (const Split split : {Split::kTrain, Split::kTuning, Split::kHeldOut}) {
     const auto& facts = summary.by_split[static_cast<std::size_t>(split)];

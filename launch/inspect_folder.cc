@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
+#include "runtime/checkpoint.h"
 
 namespace sequela {
 namespace {
@@ -12,12 +13,15 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-Json ReadJson(const fs::path& file) {
-  try {
-    return Json::parse(ReadFile(file));
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError("{}: not valid JSON: {}", file.string(), error.what());
+// Of its regular files; one that goes away meanwhile counts as none.
+std::uintmax_t BytesIn(const fs::path& folder) {
+  std::uintmax_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::uintmax_t size = entry.is_regular_file(error) ? entry.file_size(error) : 0;
+    if (!error) bytes += size;
   }
+  return bytes;
 }
 
 bool HasParquet(const fs::path& folder) {
@@ -52,41 +56,46 @@ FolderKind KindOf(const fs::path& folder) {
 }
 
 Json DescribeCheckpoint(const fs::path& folder) {
-  const Json state = ReadJson(folder / "state.json");
-  Json description = {{"kind", "checkpoint"}, {"path", folder.string()}};
-  for (const char* key : {"step", "num_updates", "best_step", "world_size", "zero_stage",
-                          "compute_dtype", "num_elements"}) {
-    if (state.contains(key)) description[key] = state[key];
-  }
-  std::uint64_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.is_regular_file()) bytes += entry.file_size();
-  }
-  description["bytes"] = bytes;
-  return description;
+  const FoundCheckpoint facts = ReadCheckpointFacts(folder);
+  return {{"kind", "checkpoint"},
+          {"path", folder.string()},
+          {"step", facts.step},
+          {"num_updates", facts.num_updates},
+          {"best_step", facts.best_step},
+          {"world_size", facts.world_size},
+          {"zero_stage", facts.zero_stage},
+          {"compute_dtype", facts.compute_dtype},
+          {"num_elements", facts.num_elements},
+          {"bytes", BytesIn(folder)}};
 }
 
 Json DescribeRun(const fs::path& folder) {
   Json description = {{"kind", "run"}, {"path", folder.string()}};
   std::vector<fs::path> whole;
   std::int64_t unfinished = 0;
-  if (fs::exists(folder / "checkpoints")) {
-    for (const auto& entry : fs::directory_iterator(folder / "checkpoints")) {
-      if (fs::exists(entry.path() / "state.json") && entry.path().extension() != ".partial") {
-        whole.push_back(entry.path());
-      } else if (entry.is_directory()) {
-        ++unfinished;
-      }
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder / "checkpoints", error)) {
+    if (fs::exists(entry.path() / "state.json") && entry.path().extension() != ".partial") {
+      whole.push_back(entry.path());
+    } else if (entry.is_directory()) {
+      ++unfinished;
     }
   }
   std::sort(whole.begin(), whole.end());
+  Json damaged = Json::array();
   description["checkpoints"] = Json::array();
   for (const fs::path& checkpoint : whole) {
-    description["checkpoints"].push_back(DescribeCheckpoint(checkpoint));
+    try {
+      description["checkpoints"].push_back(DescribeCheckpoint(checkpoint));
+    } catch (const InputError& fault) {
+      // The run may have replaced it meanwhile.
+      if (fs::exists(checkpoint)) damaged.push_back(fault.what());
+    }
   }
   description["unfinished_checkpoints"] = unfinished;
+  if (!damaged.empty()) description["damaged_checkpoints"] = damaged;
   if (fs::exists(folder / "summary.json")) {
-    description["summary"] = ReadJson(folder / "summary.json");
+    description["summary"] = ReadJsonFile<Json>(folder / "summary.json");
   }
   return description;
 }
@@ -106,7 +115,7 @@ Json DescribeMeds(const fs::path& folder) {
         fs::exists(folder / "metadata" / name);
   }
   if (fs::exists(folder / "metadata/dataset.json")) {
-    description["dataset"] = ReadJson(folder / "metadata/dataset.json");
+    description["dataset"] = ReadJsonFile<Json>(folder / "metadata/dataset.json");
   }
   return description;
 }

@@ -21,6 +21,7 @@
 
 #include "runtime/communicator.h"
 #include "runtime/file_watchdog.h"
+#include "runtime/safetensors.h"
 #include "runtime/sharded_optimizer.h"
 
 namespace sequela {
@@ -89,7 +90,8 @@ std::int64_t PlanSnapshotBytes(const ParameterTable& table, DType compute_dtype,
                                const BucketPlan& plan, int rank, int world_size,
                                std::int64_t model_file_bytes = kModelFileBytes);
 
-// A whole checkpoint: state.json present and right, files of the listed sizes and CRCs.
+// A whole checkpoint: state.json present and right, files of the listed sizes and CRCs, weights that
+// are finite numbers.
 struct FoundCheckpoint {
   std::filesystem::path folder;
   std::int64_t step = 0;
@@ -97,25 +99,43 @@ struct FoundCheckpoint {
   std::int64_t num_updates = 0;
   int world_size = 1;  // of the run that wrote it
   int zero_stage = 0;
-  std::string compute_dtype;  // "F32" or "BF16"
-  std::string trainer_state;  // as given
+  std::string compute_dtype;      // "F32" or "BF16"
+  std::int64_t num_elements = 0;  // of a flat buffer (parameter_table.h)
+  std::string trainer_state;      // as given
   std::vector<std::string>
       skipped;  // newer ones that are not whole, and why (also logged as warnings)
 };
 
+// What a checkpoint is read for, and so which files have to be there and right.
+enum class CheckpointUse : std::uint8_t {
+  kResume,   // to train on: all that state.json lists
+  kWeights,  // the model alone: all but the optimizer's
+};
+
 // The newest whole checkpoint in RUN/checkpoints, or none where there is no checkpoint at all (a
 // missing folder, only .partial ones). Where checkpoints exist but none is whole, throws InputError
-// naming each fault. Without `communicator` for a single process.
-std::optional<FoundCheckpoint> FindCheckpoint(const std::filesystem::path& folder);
+// naming each fault. A checkpoint that goes away meanwhile, because the run that writes them goes
+// on, is no fault. Without `communicator` for a single process.
+std::optional<FoundCheckpoint> FindCheckpoint(const std::filesystem::path& folder,
+                                              CheckpointUse use = CheckpointUse::kResume);
 // Collective: rank 0 chooses, the others hear.
 std::optional<FoundCheckpoint> FindCheckpoint(const std::filesystem::path& folder,
-                                              Communicator& communicator);
-// One checkpoint folder, checked in full. Throws InputError naming the first fault.
-FoundCheckpoint OpenCheckpoint(const std::filesystem::path& checkpoint_folder);
+                                              Communicator& communicator,
+                                              CheckpointUse use = CheckpointUse::kResume);
+// One checkpoint folder, its files checked. Throws InputError naming the first fault.
+FoundCheckpoint OpenCheckpoint(const std::filesystem::path& checkpoint_folder,
+                               CheckpointUse use = CheckpointUse::kResume);
+// What its state.json says, no other file looked at. Throws InputError where that is damaged.
+FoundCheckpoint ReadCheckpointFacts(const std::filesystem::path& checkpoint_folder);
+
+// The weights of a folder: of a checkpoint of ours only files that its state.json lists, of another
+// folder those that Hugging Face's names say. They can be read until the object goes, even where the
+// files are deleted meanwhile. No CRC is checked: OpenCheckpoint does. Throws InputError.
+SafetensorsModel OpenWeights(const std::filesystem::path& folder);
 
 // Reads weights, master, m, v and the update count for this rank's shard, whatever world and ZeRO
 // level wrote them, and publishes the parameters. Collective. Throws InputError where the
-// parameters are not this model's.
+// parameters are not this model's, or a value is no finite number.
 void RestoreCheckpoint(const FoundCheckpoint& checkpoint, ShardedOptimizer& optimizer);
 
 // "step-00000100"

@@ -7,16 +7,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
-#include "kernels/base/atomic_file.h"
 #include "kernels/base/bf16.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -36,6 +37,17 @@ constexpr DTypeName kDTypes[] = {{DType::kFloat32, "F32"},
                                  {DType::kBFloat16, "BF16"},
                                  {DType::kInt32, "I32"},
                                  {DType::kInt64, "I64"}};
+
+// Every type of the format whose elements are whole bytes. A tensor of another (newer) type may
+// take any number of bytes.
+struct TypeSize {
+  std::string_view name;
+  std::uint64_t bytes;
+};
+constexpr TypeSize kTypeSizes[] = {
+    {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1},
+    {"U16", 2},  {"I16", 2}, {"F16", 2}, {"BF16", 2},    {"U32", 4},     {"I32", 4},
+    {"F32", 4},  {"U64", 8}, {"I64", 8}, {"F64", 8},     {"C64", 8}};
 
 [[noreturn]] void Refuse(const std::filesystem::path& path, const std::string& what) {
   throw InputError("{}: {}", path.string(), what);
@@ -66,68 +78,62 @@ struct HeaderEntry {
 std::uint64_t Unsigned(const Json& value, const std::filesystem::path& path,
                        const std::string& name) {
   if (!value.is_number_unsigned()) {
-    Refuse(path, fmt::format("tensor {}: found {} where a count was expected", name, value.dump()));
+    Refuse(path, fmt::format("tensor {}: found a {} where a count was expected", name,
+                             value.type_name()));
   }
   return value.get<std::uint64_t>();
 }
 
-DType ParseDType(const Json& value, const std::filesystem::path& path, const std::string& name) {
-  for (const DTypeName& known : kDTypes) {
-    if (value == known.name) return known.dtype;
+// The product of the shape times `element_bytes`.
+std::uint64_t ParseShape(const Json& shape, std::uint64_t element_bytes, HeaderEntry& parsed,
+                         const std::filesystem::path& path) {
+  std::uint64_t bytes = element_bytes;
+  for (const Json& dimension : shape) {
+    const std::uint64_t length = Unsigned(dimension, path, parsed.entry.name);
+    if (length > std::numeric_limits<std::int64_t>::max() ||
+        __builtin_mul_overflow(bytes, length, &bytes)) {
+      Refuse(path, fmt::format("tensor {}: its shape is too large", parsed.entry.name));
+    }
+    parsed.entry.shape.push_back(static_cast<std::int64_t>(length));
   }
-  Refuse(path, fmt::format("tensor {}: dtype {} is not one that is read here (F32, BF16, I32, I64)",
-                           name, value.dump()));
+  return bytes;
 }
 
 HeaderEntry ParseEntry(const std::string& name, const Json& fields,
                        const std::filesystem::path& path) {
   if (!fields.is_object() || fields.size() != 3 || !fields.contains("dtype") ||
       !fields.contains("shape") || !fields.contains("data_offsets") ||
-      !fields["shape"].is_array() || !fields["data_offsets"].is_array() ||
-      fields["data_offsets"].size() != 2) {
+      !fields["dtype"].is_string() || !fields["shape"].is_array() ||
+      !fields["data_offsets"].is_array() || fields["data_offsets"].size() != 2) {
     Refuse(path,
            fmt::format("tensor {}: expected {{dtype, shape, data_offsets: [begin, end]}}", name));
   }
   HeaderEntry parsed;
   parsed.entry.name = name;
-  parsed.entry.dtype = ParseDType(fields["dtype"], path, name);
-  auto bytes = static_cast<std::uint64_t>(SizeOf(parsed.entry.dtype));
-  for (const Json& dimension : fields["shape"]) {
-    const std::uint64_t length = Unsigned(dimension, path, name);
-    if (length > std::numeric_limits<std::int64_t>::max() ||
-        __builtin_mul_overflow(bytes, length, &bytes)) {
-      Refuse(path, fmt::format("tensor {}: shape {} is too large", name, fields["shape"].dump()));
-    }
-    parsed.entry.shape.push_back(static_cast<std::int64_t>(length));
+  parsed.entry.type = fields["dtype"].get<std::string>();
+  parsed.entry.dtype = std::nullopt;
+  for (const DTypeName& known : kDTypes) {
+    if (parsed.entry.type == known.name) parsed.entry.dtype = known.dtype;
   }
+  const auto* const size = std::ranges::find(kTypeSizes, parsed.entry.type, &TypeSize::name);
+  const bool is_sized = size != std::end(kTypeSizes);
+  const std::uint64_t bytes = ParseShape(fields["shape"], is_sized ? size->bytes : 1, parsed, path);
   parsed.begin = Unsigned(fields["data_offsets"][0], path, name);
   parsed.end = Unsigned(fields["data_offsets"][1], path, name);
-  if (parsed.begin > parsed.end || parsed.end - parsed.begin != bytes) {
-    Refuse(path, fmt::format("tensor {}: data_offsets {} do not fit shape {} of {}", name,
-                             fields["data_offsets"].dump(), fields["shape"].dump(),
-                             fields["dtype"].dump()));
+  if (parsed.begin > parsed.end || (is_sized && parsed.end - parsed.begin != bytes)) {
+    Refuse(path, fmt::format("tensor {}: data_offsets [{}, {}] do not fit shape [{}] of {}", name,
+                             parsed.begin, parsed.end, fmt::join(parsed.entry.shape, ", "),
+                             parsed.entry.type));
   }
   return parsed;
 }
 
 // The header as JSON, without names that come twice.
 Json ParseHeader(std::string_view text, const std::filesystem::path& path) {
-  std::vector<std::string> keys;  // of the outermost object
-  const auto note_key = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > 8) Refuse(path, "the header is no safetensors header: it is nested too deep");
-    if (depth == 1 && event == Json::parse_event_t::key) keys.push_back(parsed);
-    return true;
-  };
-  Json header;
-  try {
-    header = Json::parse(text, note_key);
-  } catch (const Json::exception& error) {
-    Refuse(path, fmt::format("the header is no JSON: {}", error.what()));
-  }
+  constexpr int kMaxDepth = 8;
+  Json header = ParseJsonText(text, path, kMaxDepth);
   if (!header.is_object()) Refuse(path, "the header is no JSON object");
-  std::sort(keys.begin(), keys.end());
-  const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) Refuse(path, fmt::format("tensor {} comes twice", *twice));
+  if (header.size() != OutlineJson(text).root_members) Refuse(path, "a tensor's name comes twice");
   return header;
 }
 
@@ -160,6 +166,73 @@ SafetensorsMetadata ParseMetadata(const Json& value, const std::filesystem::path
     metadata[key] = text.get<std::string>();
   }
   return metadata;
+}
+
+template <typename T, typename F>
+void ConvertEach(std::span<const std::byte> bytes, std::span<float> out, F to_float) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    T value;
+    std::memcpy(&value, bytes.data() + i * sizeof(value), sizeof(value));
+    out[i] = to_float(value);
+  }
+}
+
+// IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits.
+float HalfToFloat(std::uint16_t half) {
+  const int exponent = (half >> 10) & 0x1F;
+  const int fraction = half & 0x3FF;
+  float magnitude = std::ldexp(static_cast<float>(exponent == 0 ? fraction : fraction + 0x400),
+                               std::max(exponent, 1) - 25);
+  if (exponent == 0x1F) {
+    magnitude = fraction == 0 ? std::numeric_limits<float>::infinity()
+                              : std::numeric_limits<float>::quiet_NaN();
+  }
+  return (half & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+// False where the type is not one of floating-point numbers that are read.
+bool Convert(const SafetensorsEntry& entry, std::span<float> out) {
+  if (entry.type == "F32") {
+    if (!out.empty()) std::memcpy(out.data(), entry.bytes.data(), entry.bytes.size());
+  } else if (entry.type == "BF16") {
+    ConvertEach<bf16>(entry.bytes, out, [](bf16 value) { return ToFloat(value); });
+  } else if (entry.type == "F16") {
+    ConvertEach<std::uint16_t>(entry.bytes, out, HalfToFloat);
+  } else if (entry.type == "F64") {
+    ConvertEach<double>(entry.bytes, out, [](double value) { return static_cast<float>(value); });
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Elements all of whose exponent bits are set: NaN or infinite.
+template <typename Bits>
+std::int64_t CountSet(std::span<const std::byte> bytes, Bits exponent) {
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + i, sizeof(bits));
+    count += (bits & exponent) == exponent ? 1 : 0;
+  }
+  return count;
+}
+
+// 0 where the type is none of floating-point numbers that are read.
+std::int64_t CountStrange(const SafetensorsEntry& entry) {
+  if (entry.type == "F32") return CountSet<std::uint32_t>(entry.bytes, 0x7F800000);
+  if (entry.type == "BF16") return CountSet<std::uint16_t>(entry.bytes, 0x7F80);
+  if (entry.type == "F16") return CountSet<std::uint16_t>(entry.bytes, 0x7C00);
+  if (entry.type == "F64") return CountSet<std::uint64_t>(entry.bytes, 0x7FF0000000000000);
+  return 0;
+}
+
+void RefuseStrange(const std::filesystem::path& path, const SafetensorsEntry& entry,
+                   std::int64_t strange) {
+  if (strange == 0) return;
+  Refuse(path, fmt::format("tensor {}: {} of its {} values are no finite numbers (NaN or "
+                           "infinite): these weights cannot be used",
+                           entry.name, strange, entry.num_elements()));
 }
 
 }  // namespace
@@ -239,83 +312,16 @@ void SafetensorsFile::ReadFloats(std::string_view name, std::span<const std::int
                               fmt::join(entry->shape, ", "), fmt::join(shape, ", ")));
   }
   SEQUELA_CHECK(std::ssize(out) == entry->num_elements(), "{}", name);
-  if (entry->dtype == DType::kFloat32) {
-    std::memcpy(out.data(), entry->bytes.data(), entry->bytes.size());
-  } else if (entry->dtype == DType::kBFloat16) {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      bf16 value;
-      std::memcpy(&value, entry->bytes.data() + i * sizeof(value), sizeof(value));
-      out[i] = ToFloat(value);
-    }
-  } else {
-    Refuse(path_, fmt::format("tensor {} is {}; expected F32 or BF16", name,
-                              SafetensorsName(entry->dtype)));
+  if (!Convert(*entry, out)) {
+    Refuse(path_,
+           fmt::format("tensor {} is {}; expected F32, BF16, F16 or F64", name, entry->type));
   }
+  RefuseStrange(path_, *entry,
+                std::ranges::count_if(out, [](float value) { return !std::isfinite(value); }));
 }
 
-SafetensorsModel::SafetensorsModel(const std::filesystem::path& folder) {
-  const std::filesystem::path single = folder / "model.safetensors";
-  const std::filesystem::path index = folder / "model.safetensors.index.json";
-  if (std::filesystem::exists(single)) {
-    Add(single);
-    return;
-  }
-  if (!std::filesystem::exists(index)) {
-    Refuse(folder, "holds neither model.safetensors nor model.safetensors.index.json");
-  }
-  std::map<std::string, std::string> wanted;
-  try {
-    wanted =
-        Json::parse(ReadFile(index)).at("weight_map").get<std::map<std::string, std::string>>();
-  } catch (const Json::exception& error) {
-    Refuse(index, fmt::format("is no index of safetensors files: {}", error.what()));
-  }
-  std::vector<std::string> files;
-  for (const auto& [tensor, file] : wanted) files.push_back(file);
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  for (const std::string& file : files) {
-    if (std::filesystem::path(file).filename() != file) {
-      Refuse(index, fmt::format("names the file {}, which does not lie beside it", file));
-    }
-    Add(folder / file);
-  }
-  for (const auto& [tensor, file] : wanted) {
-    if (!Has(tensor)) Refuse(index, fmt::format("tensor {} is not in {}", tensor, file));
-  }
-}
-
-void SafetensorsModel::Add(const std::filesystem::path& path) {
-  files_.push_back(std::make_unique<SafetensorsFile>(path));
-  for (const SafetensorsEntry& entry : files_.back()->entries()) {
-    if (!file_of_.emplace(entry.name, files_.size() - 1).second) {
-      Refuse(path, fmt::format("tensor {} lies in two files", entry.name));
-    }
-  }
-}
-
-std::vector<std::string> SafetensorsModel::names() const {
-  std::vector<std::string> names;
-  for (const auto& [name, file] : file_of_) names.push_back(name);
-  return names;
-}
-
-const SafetensorsFile& SafetensorsModel::FileOf(std::string_view name) const {
-  const auto found = file_of_.find(name);
-  // The first file says that it has no such tensor.
-  return *files_[found == file_of_.end() ? 0 : found->second];
-}
-
-const SafetensorsEntry& SafetensorsModel::Get(std::string_view name) const {
-  const SafetensorsFile& file = FileOf(name);
-  const SafetensorsEntry* entry = file.Find(name);
-  if (entry == nullptr) Refuse(file.path(), fmt::format("has no tensor {}", name));
-  return *entry;
-}
-
-void SafetensorsModel::ReadFloats(std::string_view name, std::span<const std::int64_t> shape,
-                                  std::span<float> out) const {
-  FileOf(name).ReadFloats(name, shape, out);
+void SafetensorsFile::RequireFinite() const {
+  for (const SafetensorsEntry& entry : entries_) RefuseStrange(path_, entry, CountStrange(entry));
 }
 
 }  // namespace sequela

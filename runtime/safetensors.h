@@ -1,6 +1,6 @@
 // Reading and writing safetensors files: 8 bytes of header size (little endian), a JSON header,
-// then the tensors' bytes. https://github.com/huggingface/safetensors#format. Of its types: F32,
-// BF16, I32, I64.
+// then the tensors' bytes. https://github.com/huggingface/safetensors#format. F32, BF16, F16 and F64
+// are read as numbers, F32, BF16, I32 and I64 are written; a tensor of any other type may be there.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,9 +23,10 @@ std::string_view SafetensorsName(DType dtype);
 
 struct SafetensorsEntry {
   std::string name;
-  DType dtype = DType::kFloat32;
+  std::optional<DType> dtype = DType::kFloat32;  // none: a type that only ReadFloats may know
   std::vector<std::int64_t> shape;
   std::span<const std::byte> bytes;  // row-major, little endian; may be unaligned
+  std::string type{};                // as in the file: "F16"; not read where the entry is written
 
   std::int64_t num_elements() const;
 };
@@ -36,8 +38,8 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 class SafetensorsFile {
  public:
   // Throws InputError naming the file and what is wrong with it: missing, shorter than its header
-  // says, a header that is no JSON of this form, an unknown dtype, shape and offsets that disagree,
-  // tensors that overlap, leave a hole or lie outside the file.
+  // says, a header that is no JSON of this form, shape and offsets that disagree, tensors that
+  // overlap, leave a hole or lie outside the file.
   explicit SafetensorsFile(const std::filesystem::path& path);
   ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;
@@ -48,10 +50,13 @@ class SafetensorsFile {
   const SafetensorsMetadata& metadata() const { return metadata_; }
   // Null where there is none.
   const SafetensorsEntry* Find(std::string_view name) const;
-  // The entry as fp32 (converted from BF16). Throws InputError where the name is missing, the shape
-  // differs from `shape`, or the type is neither F32 nor BF16.
+  // The entry as fp32 (converted from BF16, F16, F64). Throws InputError where the name is missing,
+  // the shape differs from `shape`, the type is another, or a value is no finite number.
   void ReadFloats(std::string_view name, std::span<const std::int64_t> shape,
                   std::span<float> out) const;
+  // Throws InputError naming the first tensor (F32, BF16, F16 or F64) that holds a value which is no
+  // finite number.
+  void RequireFinite() const;
 
  private:
   void Parse();
@@ -71,7 +76,11 @@ class SafetensorsModel {
   // `folder` holds the files. Throws InputError as SafetensorsFile does, and for an index that
   // names a file or tensor that is not there.
   explicit SafetensorsModel(const std::filesystem::path& folder);
+  // The same of a folder that says itself which files it holds: no other file is opened.
+  SafetensorsModel(const std::filesystem::path& folder, std::span<const std::string> file_names);
 
+  // As SafetensorsFile's, over all files.
+  void RequireFinite() const;
   bool Has(std::string_view name) const { return file_of_.contains(name); }
   std::vector<std::string> names() const;
   const SafetensorsEntry& Get(std::string_view name) const;
@@ -79,6 +88,8 @@ class SafetensorsModel {
                   std::span<float> out) const;
 
  private:
+  void Open(const std::filesystem::path& folder, bool has_single, bool has_index);
+  void AddIndexed(const std::filesystem::path& folder, const std::filesystem::path& index);
   void Add(const std::filesystem::path& path);
   const SafetensorsFile& FileOf(std::string_view name) const;
 

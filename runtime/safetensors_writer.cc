@@ -25,7 +25,8 @@ constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
 class OutputFile {
  public:
   explicit OutputFile(const std::filesystem::path& path)
-      : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) {
+      : path_(path),
+        fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)) {
     if (fd_ < 0) Fail("create");
   }
   ~OutputFile() {
@@ -74,9 +75,10 @@ std::string Header(std::span<const SafetensorsEntry> entries, const SafetensorsM
   std::int64_t at = 0;
   for (const SafetensorsEntry& entry : entries) {
     const std::int64_t size = std::ssize(entry.bytes);
-    SEQUELA_CHECK(entry.num_elements() * SizeOf(entry.dtype) == size, "{}", entry.name);
+    const DType dtype = entry.dtype.value();
+    SEQUELA_CHECK(entry.num_elements() * SizeOf(dtype) == size, "{}", entry.name);
     SEQUELA_CHECK(!header.contains(entry.name), "{} twice", entry.name);
-    header[entry.name] = {{"dtype", SafetensorsName(entry.dtype)},
+    header[entry.name] = {{"dtype", SafetensorsName(dtype)},
                           {"shape", entry.shape},
                           {"data_offsets", {at, at + size}}};
     at += size;

@@ -31,6 +31,7 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -44,7 +45,7 @@ constexpr std::int64_t kLeastMemory = 64LL << 20;
 class SharedFolder {
  public:
   SharedFolder(const fs::path& out, const Ranks& ranks)
-      : ranks_(ranks), path_(out.string() + ".partial") {
+      : ranks_(ranks), path_(PartialFolder::NameFor(out)) {
     if (ranks.index == 0) mine_.emplace(out);
     ranks.Exchange("");
   }
@@ -313,9 +314,11 @@ class Ingester {
         {"dataset", nullptr}};
     for (const SourceFile& file : source_.files) source["files"].push_back(file.relative);
     if (!source_.dataset_json.empty()) {
-      source["dataset"] = nlohmann::ordered_json::parse(source_.dataset_json);
+      source["dataset"] =
+          ParseJsonText<nlohmann::ordered_json>(source_.dataset_json, "metadata/dataset.json");
     }
-    nlohmann::ordered_json settings = nlohmann::ordered_json::parse(ToJson(settings_));
+    nlohmann::ordered_json settings =
+        ParseJsonText<nlohmann::ordered_json>(ToJson(settings_), "tokenization");
     settings["effective_min_subjects"] = report_.min_subjects;
     settings["keep_codes_exactly"] = kept_codes_;
     settings["splits"] = options_.folds > 0

@@ -7,6 +7,7 @@
 #include "dataio/base/pattern.h"
 #include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -174,7 +175,7 @@ IngestSettings IngestSettingsFromJson(std::string_view text) {
   using Keep = IngestSettings::Keep;
   IngestSettings s;
   try {
-    const Json json = Json::parse(text);
+    const Json json = ParseJsonText<Json>(text, "manifest.json, \"tokenization\"");
     s.order = Choice<IngestSettings::Order>(json.at("order"), kOrders);
     s.after_death = Choice<Keep>(json.at("after_death"), kKeeps);
     s.before_birth = Choice<Keep>(json.at("before_birth"), kKeeps);

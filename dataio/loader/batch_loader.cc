@@ -1,5 +1,6 @@
 #include "dataio/loader/batch_loader.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -32,6 +33,20 @@ void CheckOptions(const ChainStore& store, const LoaderOptions& options) {
     throw InputError("data.global_batch_tokens: found {}, expected at least 1",
                      options.global_batch_tokens);
   }
+}
+
+// A step that reads the whole split many times over is a mistyped number, whose batch would take
+// all memory.
+void CheckBatchAgainst(const WindowTable& table, const LoaderOptions& options) {
+  constexpr std::int64_t kAlwaysAllowed = 1 << 20;  // small splits are for trying things out
+  constexpr std::int64_t kMostEpochs = 100;
+  const std::int64_t tokens = table.account().tokens;
+  if (options.global_batch_tokens <= std::max(kAlwaysAllowed, kMostEpochs * tokens)) return;
+  throw InputError(
+      "data.global_batch_tokens: found {}, but the windows of the {} split have {} tokens: a step "
+      "would read them more than {} times. Expected at most {}",
+      options.global_batch_tokens, NameOf(options.split), tokens, kMostEpochs,
+      std::max(kAlwaysAllowed, kMostEpochs * tokens));
 }
 
 // A row's window, remembering the order of the epoch that it asked for last.
@@ -82,6 +97,7 @@ struct BatchLoader::Impl {
         rows(table, options),
         returned(start),
         prepared(start) {
+    CheckBatchAgainst(table, options);
     if (options.prefetch_steps > 0) thread = std::thread([this] { PrefetchLoop(); });
   }
 
@@ -192,7 +208,15 @@ std::int64_t BatchLoader::windows_per_epoch() const { return impl_->table.size()
 const WindowAccount& BatchLoader::account() const { return impl_->table.account(); }
 
 std::int64_t BatchLoader::StepsForEpochs(double epochs) const {
+  constexpr double kManyEpochs = 1000;
+  constexpr double kManyRows = 1e8;  // seconds of counting
   const double rows = std::ceil(epochs * static_cast<double>(windows_per_epoch()));
+  if (epochs > kManyEpochs && rows > kManyRows) {
+    throw InputError(
+        "schedule.epochs: found {}: {:.3g} windows to count the steps of. Expected at most {} "
+        "epochs, or set schedule.steps instead",
+        epochs, rows, kManyEpochs);
+  }
   Rows walk(impl_->table, impl_->options);
   std::int64_t steps = 0;
   for (std::int64_t row = 0; static_cast<double>(row) < rows; ++steps) {

@@ -56,7 +56,8 @@ struct StepInput {
 // One thread at a time; the prefetch thread is its own affair. Borrows the store.
 class BatchLoader {
  public:
-  // Throws InputError where the split has no targets or the options do not fit each other.
+  // Throws InputError where the split has no targets, or the options do not fit each other or the
+  // split's size.
   BatchLoader(const ChainStore& store, const LoaderOptions& options, LoaderState start = {});
   ~BatchLoader();
   BatchLoader(const BatchLoader&) = delete;
@@ -70,7 +71,8 @@ class BatchLoader {
   std::int64_t windows_per_epoch() const;
   // What an epoch consists of and what it leaves out.
   const WindowAccount& account() const;
-  // The number of steps, from row 0, after which `epochs` epochs are finished.
+  // The number of steps, from row 0, after which `epochs` epochs are finished. Packs every window on
+  // the way: throws InputError for more than 1000 epochs of more than 1e8 windows together.
   std::int64_t StepsForEpochs(double epochs) const;
 
  private:

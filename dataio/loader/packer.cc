@@ -18,6 +18,34 @@ std::vector<std::int64_t> LongestFirst(std::span<const std::int64_t> lengths) {
   return order;
 }
 
+// Room left in micro-batches, none of which is begun before those before it: the first one with
+// enough of it is found in logarithmic time, by the largest room in each half of each range.
+class FirstFit {
+ public:
+  FirstFit(std::int64_t most, std::int64_t capacity) {
+    while (leaves_ < static_cast<std::size_t>(most)) leaves_ *= 2;
+    largest_.assign(2 * leaves_, capacity);
+  }
+
+  // Takes `length` from the first micro-batch that has it; returns its index.
+  std::size_t Take(std::int64_t length) {
+    std::size_t node = 1;
+    while (node < leaves_) node = 2 * node + (largest_[2 * node] >= length ? 0 : 1);
+    const std::size_t place = node - leaves_;
+    largest_[node] -= length;
+    for (node /= 2; node > 0; node /= 2) {
+      largest_[node] = std::max(largest_[2 * node], largest_[2 * node + 1]);
+    }
+    return place;
+  }
+
+ private:
+  std::size_t leaves_ = 1;  // a power of two
+  // The largest room below each node of a binary tree: children of k are 2k and 2k + 1, the root is
+  // 1, and the leaves follow from leaves_ on, one for each micro-batch.
+  std::vector<std::int64_t> largest_;
+};
+
 }  // namespace
 
 double WindowCost(std::int64_t length, double quadratic_length) {
@@ -43,19 +71,13 @@ std::vector<std::vector<std::int64_t>> DealToRanks(std::span<const std::int64_t>
 std::vector<std::vector<std::int64_t>> PackIntoMicrobatches(std::span<const std::int64_t> lengths,
                                                             std::int64_t capacity) {
   std::vector<std::vector<std::int64_t>> packed;
-  std::vector<std::int64_t> room;
+  FirstFit room(static_cast<std::int64_t>(lengths.size()), capacity);
   for (const std::int64_t window : LongestFirst(lengths)) {
     const std::int64_t length = lengths[static_cast<std::size_t>(window)];
     SEQUELA_CHECK(length <= capacity, "a window of {} tokens, micro-batches of {}", length,
                   capacity);
-    const auto fit =
-        std::find_if(room.begin(), room.end(), [&](std::int64_t left) { return left >= length; });
-    const auto place = static_cast<std::size_t>(fit - room.begin());
-    if (fit == room.end()) {
-      room.push_back(capacity);
-      packed.emplace_back();
-    }
-    room[place] -= length;
+    const std::size_t place = room.Take(length);
+    if (place == packed.size()) packed.emplace_back();
     packed[place].push_back(window);
   }
   for (std::vector<std::int64_t>& windows : packed) std::sort(windows.begin(), windows.end());

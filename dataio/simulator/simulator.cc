@@ -13,6 +13,7 @@
 #include "dataio/simulator/process/corruption.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -164,7 +165,7 @@ std::string SimulationJson(const ProcessParameters& parameters, const Simulation
   json["seed"] = options.seed;
   json["subjects"] = options.subjects;
   json["unkind"] = options.unkind;
-  json["process"] = nlohmann::json::parse(parameters.ToJson());
+  json["process"] = ParseJsonText(parameters.ToJson(), "process");
   return json.dump(1) + "\n";
 }
 

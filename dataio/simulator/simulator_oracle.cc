@@ -8,13 +8,14 @@
 #include "dataio/simulator/oracle/token_masses.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
 
 ProcessParameters ReadSimulation(const std::string& text) {
   try {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = ParseJsonText(text, "manifest.json, \"simulation\"");
     if (json.at("format") != "sequela-simulation" || json.at("version") != 1) {
       throw InputError(
           "manifest.json, \"simulation\": format {} version {}; this sequela knows "
@@ -35,7 +36,7 @@ ProcessParameters ReadSimulation(const std::string& text) {
 
 // Settings of ingest under which the law of the tokens is another than what is computed here.
 void CheckTokenization(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = ParseJsonText(text, "manifest.json, \"tokenization\"");
   const auto require = [&](const char* key, const nlohmann::json& expected) {
     if (json.is_object() && json.contains(key) && json[key] != expected) {
       throw InputError("manifest.json, \"tokenization\": {} is {}; the oracle covers only {}", key,
@@ -86,7 +87,7 @@ SimulatorOracle SimulatorOracle::ForStore(const ChainStore& store) {
         "`sequela simulate` makes one",
         store.folder().string());
   }
-  const auto manifest = nlohmann::json::parse(store.manifest_json());
+  const auto manifest = ParseJsonText(store.manifest_json(), store.folder() / "manifest.json");
   return SimulatorOracle(*simulation, manifest.value("tokenization", nlohmann::json()).dump(),
                          store.vocabulary(), store.codes());
 }

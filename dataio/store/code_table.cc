@@ -2,8 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "dataio/base/json_fields.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -51,7 +52,7 @@ std::string CodesToJson(const std::vector<CodeEntry>& codes) {
 
 std::vector<CodeEntry> CodesFromJson(std::string_view json, const std::filesystem::path& file,
                                      std::int32_t vocabulary_size) {
-  const nlohmann::json document = ParseJson(json, file);
+  const nlohmann::json document = ParseJsonText(json, file);
   const std::string name = file.string();
   const JsonField root(document, name);
   if (root["format"].String() != "sequela.codes") root["format"].Refuse("\"sequela.codes\"");

@@ -5,9 +5,10 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "dataio/base/json_fields.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 #include "kernels/base/philox.h"
 
 namespace sequela {
@@ -257,14 +258,15 @@ std::string ToJson(const Manifest& manifest) {
                {"content_hash", ContentHash(manifest)},
                {"files", files},
                {"shards", shards},
-               {"tokenization", Json::parse(manifest.tokenization_json)},
-               {"source", Json::parse(manifest.source_json)}};
-  if (manifest.simulation_json) json["simulation"] = Json::parse(*manifest.simulation_json);
+               {"tokenization", ParseJsonText<Json>(manifest.tokenization_json, "tokenization")},
+               {"source", ParseJsonText<Json>(manifest.source_json, "source")}};
+  if (manifest.simulation_json)
+    json["simulation"] = ParseJsonText<Json>(*manifest.simulation_json, "simulation");
   return json.dump(1) + "\n";
 }
 
 Manifest ParseManifest(std::string_view text, const std::filesystem::path& file) {
-  const nlohmann::json document = ParseJson(text, file);
+  const nlohmann::json document = ParseJsonText(text, file);
   const std::string name = file.string();
   const JsonField root(document, name);
   RefuseOtherFormat(root);
@@ -289,7 +291,7 @@ std::string ShardFileName(int index, int count) {
 std::string ToJson(const ShardSummary& summary) { return SummaryToJson(summary).dump(); }
 
 ShardSummary ShardSummaryFromJson(std::string_view json) {
-  const nlohmann::json document = ParseJson(json, "shard summary");
+  const nlohmann::json document = ParseJsonText(json, "shard summary");
   return ParseSummary(JsonField(document, "shard summary"));
 }
 

@@ -8,11 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "dataio/base/json_fields.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -234,7 +235,7 @@ Vocabulary::Vocabulary(std::vector<TokenEntry> tokens) : tokens_(std::move(token
 }
 
 Vocabulary Vocabulary::FromJson(std::string_view json, const std::filesystem::path& file) {
-  const nlohmann::json document = ParseJson(json, file);
+  const nlohmann::json document = ParseJsonText(json, file);
   const std::string name = file.string();
   const JsonField root(document, name);
   if (root["format"].String() != "sequela.vocabulary") {

@@ -5,11 +5,11 @@
 #include <span>
 
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 #include "runtime/checkpoint.h"
-#include "runtime/checkpoint/snapshot.h"
+#include "runtime/checkpoint/optimizer_files.h"
 #include "runtime/checkpoint/state_file.h"
 #include "runtime/log.h"
-#include "runtime/safetensors.h"
 
 namespace sequela {
 namespace {
@@ -25,34 +25,39 @@ FoundCheckpoint Describe(const fs::path& folder, CheckpointState state) {
           .world_size = state.world_size,
           .zero_stage = state.zero_stage,
           .compute_dtype = std::move(state.compute_dtype),
+          .num_elements = state.num_elements,
           .trainer_state = std::move(state.trainer_state),
           .skipped = {}};
 }
 
+// The folder itself is known to every rank: only its name travels. Messages may hold paths of any
+// bytes.
 std::string ToText(const std::optional<FoundCheckpoint>& found) {
   if (!found) return "";
-  return Json{{"folder", found->folder.string()},
+  return Json{{"name", found->folder.filename().string()},
               {"step", found->step},
               {"best_step", found->best_step},
               {"num_updates", found->num_updates},
               {"world_size", found->world_size},
               {"zero_stage", found->zero_stage},
               {"compute_dtype", found->compute_dtype},
+              {"num_elements", found->num_elements},
               {"trainer_state", found->trainer_state},
               {"skipped", found->skipped}}
-      .dump();
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::optional<FoundCheckpoint> FromText(const std::string& text) {
+std::optional<FoundCheckpoint> FromText(const std::string& text, const fs::path& folder) {
   if (text.empty()) return std::nullopt;
-  const Json json = Json::parse(text);
-  return FoundCheckpoint{.folder = json.at("folder").get<std::string>(),
+  const Json json = ParseJsonText(text, "a checkpoint's facts");  // what ToText made
+  return FoundCheckpoint{.folder = folder / json.at("name").get<std::string>(),
                          .step = json.at("step"),
                          .best_step = json.at("best_step"),
                          .num_updates = json.at("num_updates"),
                          .world_size = json.at("world_size"),
                          .zero_stage = json.at("zero_stage"),
                          .compute_dtype = json.at("compute_dtype"),
+                         .num_elements = json.at("num_elements"),
                          .trainer_state = json.at("trainer_state"),
                          .skipped = json.at("skipped")};
 }
@@ -78,59 +83,8 @@ void CheckParameters(const fs::path& folder, const CheckpointState& state,
                    ours == pieces.end() ? "no more" : text(*ours));
 }
 
-// Copies what the file holds of the optimizer's runs; returns how many elements of each tensor.
-std::int64_t ReadOptimizerFile(const SafetensorsFile& file, ShardedOptimizer& optimizer) {
-  const auto tensor = [&](const char* name, DType dtype) {
-    const SafetensorsEntry* entry = file.Find(name);
-    if (entry == nullptr || entry->dtype != dtype) {
-      throw InputError("{}: has no tensor \"{}\" of {}", file.path().string(), name,
-                       SafetensorsName(dtype));
-    }
-    return entry->bytes;
-  };
-  const std::span<const std::byte> run_bytes = tensor("runs", DType::kInt64);
-  std::vector<std::int64_t> runs(run_bytes.size() / sizeof(std::int64_t));
-  std::ranges::copy(run_bytes, std::as_writable_bytes(std::span(runs)).begin());  // of no run too
-
-  struct Target {
-    std::span<float> values;
-    std::span<const std::byte> bytes;
-  };
-  std::vector<Target> targets = {{optimizer.m(), tensor("m", DType::kFloat32)},
-                                 {optimizer.v(), tensor("v", DType::kFloat32)}};
-  if (optimizer.has_master()) {
-    targets.push_back({optimizer.master(), tensor("master", DType::kFloat32)});
-  }
-  std::int64_t copied = 0;
-  std::int64_t stored = 0;  // where the file's run begins in its tensors
-  for (std::size_t i = 0; i + 1 < runs.size(); i += 2) {
-    const TileRun theirs{runs[i], runs[i + 1]};
-    std::int64_t local = 0;
-    for (const TileRun& mine : optimizer.runs()) {
-      const std::int64_t begin = std::max(theirs.begin, mine.begin);
-      const std::int64_t end = std::min(theirs.end, mine.end);
-      for (const Target& target : targets) {
-        if (begin >= end) break;
-        const std::size_t from =
-            static_cast<std::size_t>(stored + begin - theirs.begin) * sizeof(float);
-        const std::size_t bytes = static_cast<std::size_t>(end - begin) * sizeof(float);
-        if (from + bytes > target.bytes.size()) {
-          throw InputError("{}: its runs reach beyond its tensors", file.path().string());
-        }
-        optimizer.buffers().device().Copy(target.values.data() + local + (begin - mine.begin),
-                                          target.bytes.data() + from,
-                                          static_cast<std::int64_t>(bytes));
-      }
-      copied += std::max<std::int64_t>(0, end - begin);
-      local += mine.size();
-    }
-    stored += theirs.size();
-  }
-  return copied;
-}
-
 void ReadModel(const fs::path& folder, FlatBuffers& buffers) {
-  const SafetensorsModel model(folder);
+  const SafetensorsModel model = OpenWeights(folder);
   const ParameterTable& table = buffers.table();
   std::vector<float> values;
   for (int i = 0; i < table.num_pieces(); ++i) {
@@ -147,36 +101,72 @@ void ReadModel(const fs::path& folder, FlatBuffers& buffers) {
 
 std::string CheckpointName(std::int64_t step) { return fmt::format("step-{:08}", step); }
 
-FoundCheckpoint OpenCheckpoint(const fs::path& checkpoint_folder) {
+FoundCheckpoint OpenCheckpoint(const fs::path& checkpoint_folder, CheckpointUse use) {
   CheckpointState state = ReadState(checkpoint_folder);
-  CheckFiles(checkpoint_folder, state.files);
+  std::vector<WrittenFile> needed;
+  for (const WrittenFile& file : state.files) {
+    if (use == CheckpointUse::kResume || !IsOptimizerFile(file.name)) needed.push_back(file);
+  }
+  CheckFiles(checkpoint_folder, needed);
+  OpenWeights(checkpoint_folder).RequireFinite();
   return Describe(checkpoint_folder, std::move(state));
 }
 
-std::optional<FoundCheckpoint> FindCheckpoint(const fs::path& folder) {
-  std::vector<std::string> skipped;
-  for (const auto& [step, path] : ListCheckpoints(folder)) {
-    try {
-      FoundCheckpoint found = OpenCheckpoint(path);
-      for (const std::string& fault : skipped) {
-        LogWarning("{}; going on from {} instead", fault, path.filename().string());
-      }
-      found.skipped = std::move(skipped);
-      return found;
-    } catch (const InputError& error) {
-      skipped.emplace_back(error.what());
-    }
-  }
-  if (skipped.empty()) return std::nullopt;
-  throw InputError(
-      "{}: no checkpoint here is whole:\n  {}\nRemove or move this folder to begin anew.",
-      folder.string(), fmt::join(skipped, "\n  "));
+FoundCheckpoint ReadCheckpointFacts(const fs::path& checkpoint_folder) {
+  return Describe(checkpoint_folder, ReadState(checkpoint_folder));
 }
 
-std::optional<FoundCheckpoint> FindCheckpoint(const fs::path& folder, Communicator& communicator) {
+SafetensorsModel OpenWeights(const fs::path& folder) {
+  if (!fs::exists(folder / kStateFile)) return SafetensorsModel(folder);
+  std::vector<std::string> names;
+  for (const WrittenFile& file : ReadState(folder).files) names.push_back(file.name);
+  return {folder, names};
+}
+
+std::optional<FoundCheckpoint> FindCheckpoint(const fs::path& folder, CheckpointUse use) {
+  // The run that is being read may replace all of its checkpoints while they are looked through.
+  constexpr int kAttempts = 100;
+  std::vector<std::string> skipped;
+  bool vanished = true;
+  for (int attempt = 0; vanished && attempt < kAttempts; ++attempt) {
+    skipped.clear();
+    vanished = false;
+    for (const auto& [step, path] : ListCheckpoints(folder)) {
+      try {
+        FoundCheckpoint found = OpenCheckpoint(path, use);
+        for (const std::string& fault : skipped) {
+          LogWarning("{}; going on from {} instead", fault, path.filename().string());
+        }
+        found.skipped = std::move(skipped);
+        return found;
+      } catch (const InputError& error) {
+        if (fs::exists(path)) {
+          skipped.emplace_back(error.what());
+        } else {
+          vanished = true;
+        }
+      }
+    }
+  }
+  if (vanished) {
+    throw InputError(
+        "{}: the run replaces its checkpoints faster than they can be read; raise "
+        "checkpoint.keep_last, or try again later",
+        folder.string());
+  }
+  if (skipped.empty()) return std::nullopt;
+  throw InputError("{}: no checkpoint here is whole:\n  {}\n{}", folder.string(),
+                   fmt::join(skipped, "\n  "),
+                   use == CheckpointUse::kResume
+                       ? "Copy a whole one back, or name another run.folder to begin anew."
+                       : "Copy a whole one back, or wait for the run's next one.");
+}
+
+std::optional<FoundCheckpoint> FindCheckpoint(const fs::path& folder, Communicator& communicator,
+                                              CheckpointUse use) {
   std::string text;
-  if (communicator.rank() == 0) text = ToText(FindCheckpoint(folder));
-  return FromText(communicator.BroadcastText(std::move(text), 0));
+  if (communicator.rank() == 0) text = ToText(FindCheckpoint(folder, use));
+  return FromText(communicator.BroadcastText(std::move(text), 0), folder);
 }
 
 void RestoreCheckpoint(const FoundCheckpoint& checkpoint, ShardedOptimizer& optimizer) {
@@ -188,15 +178,7 @@ void RestoreCheckpoint(const FoundCheckpoint& checkpoint, ShardedOptimizer& opti
                      state.compute_dtype, SafetensorsName(buffers.compute_dtype()));
   }
   ReadModel(checkpoint.folder, buffers);
-  std::int64_t copied = 0;
-  for (int rank = 0; rank < state.world_size; ++rank) {
-    const SafetensorsFile file(checkpoint.folder / OptimizerFileName(rank, state.world_size));
-    copied += ReadOptimizerFile(file, optimizer);
-  }
-  if (copied != std::ssize(optimizer.m())) {
-    throw InputError("{}: its optimizer files hold {} of {} elements of this rank",
-                     checkpoint.folder.string(), copied, optimizer.m().size());
-  }
+  ReadOptimizerFiles(checkpoint.folder, state, optimizer);
   optimizer.set_num_updates(state.num_updates);
   optimizer.PublishParameters();
 }

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "runtime/checkpoint.h"
 #include "runtime/checkpoint/background_task.h"
 #include "runtime/checkpoint/snapshot.h"
@@ -28,13 +30,33 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPartial = ".partial";
 constexpr const char* kDeleting = ".deleting";
+// An empty file in a folder of these two names: only a folder that has it is ours to remove.
+constexpr const char* kMarker = ".sequela-checkpoint";
 constexpr auto kNap = std::chrono::microseconds(200);
+
+void Mark(const fs::path& folder) {
+  const fs::path marker = folder / kMarker;
+  const int fd = ::open(marker.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    throw MachineError("{}: cannot create: {}", marker.string(),
+                       std::generic_category().message(errno));
+  }
+  ::close(fd);
+}
+
+bool IsMarked(const fs::path& folder) {
+  std::error_code error;
+  return fs::symlink_status(folder, error).type() == fs::file_type::directory &&
+         fs::exists(folder / kMarker, error);
+}
 
 // Every rank comes here; who is second finds the folder.
 void MakeFolder(const fs::path& folder) {
-  if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return;
-  throw MachineError("{}: cannot create this folder: {}", folder.string(),
-                     std::generic_category().message(errno));
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    throw MachineError("{}: cannot create this folder: {}", folder.string(),
+                       std::generic_category().message(errno));
+  }
+  Mark(folder);
 }
 
 void Rename(const fs::path& from, const fs::path& to) {
@@ -47,21 +69,36 @@ void Rename(const fs::path& from, const fs::path& to) {
 
 // First out of the way of its name, so that an interruption leaves no half checkpoint.
 void Delete(const fs::path& checkpoint) {
+  if (fs::is_symlink(checkpoint)) {
+    LogWarning("{}: a link, which is left alone", checkpoint.string());
+    return;
+  }
   const fs::path aside = checkpoint.string() + kDeleting;
+  Mark(checkpoint);
   Rename(checkpoint, aside);
-  std::error_code error;
-  fs::remove_all(aside, error);
-  if (error) LogWarning("{}: cannot be deleted: {}", aside.string(), error.message());
+  RemoveMarkedFolder(aside, kMarker);
+  if (fs::exists(aside)) LogWarning("{}: cannot be deleted", aside.string());
 }
 
+// What an interrupted run left. Throws InputError where something that is not ours has a name that
+// this run will need.
 void RemoveLeftovers(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const fs::path extension = entry.path().extension();
-    if (extension == kPartial || extension == kDeleting) leftovers.push_back(entry.path());
+    if (extension != kPartial && extension != kDeleting) continue;
+    if (IsMarked(entry.path())) {
+      leftovers.push_back(entry.path());
+    } else if (IsCheckpointName(entry.path().stem().string()) &&
+               (entry.is_symlink() || !fs::is_directory(entry) || !fs::is_empty(entry))) {
+      throw InputError(
+          "{}: checkpoints are written under this name, and what lies there was not made by "
+          "sequela train (it has no file {}). Nothing was removed. Move it away",
+          entry.path().string(), kMarker);
+    }
   }
-  for (const fs::path& path : leftovers) fs::remove_all(path, error);
+  for (const fs::path& path : leftovers) RemoveMarkedFolder(path, kMarker);
 }
 
 // What rank 0 does once every rank's files are written.
@@ -78,6 +115,8 @@ struct Publication {
     // Only a damaged checkpoint of this step can be here (Start leaves a whole one alone).
     if (fs::exists(final_folder)) Delete(final_folder);
     Rename(partial, final_folder);
+    std::error_code ignored;  // a marker that stays is harmless
+    fs::remove(final_folder / kMarker, ignored);
     SyncPath(options.folder);
     try {
       CheckFiles(final_folder, ReadState(final_folder).files);
@@ -131,12 +170,12 @@ struct CheckpointWriter::Impl {
   bool is_root() const { return communicator->rank() == 0; }
 
   void PrepareFolder() const {
-    std::error_code error;
-    fs::create_directories(options.folder, error);
-    if (error) {
+    MakeFolders(options.folder);
+    if (fs::is_symlink(options.folder)) {
       throw InputError(
-          "{}: cannot create this folder: {}. Give a run folder that you may write to.",
-          options.folder.string(), error.message());
+          "{}: a link, and links in a run folder are not followed for writing. Where checkpoints "
+          "shall lie elsewhere, keep the whole run there and make its folder the link",
+          options.folder.string());
     }
     RemoveLeftovers(options.folder);
   }

@@ -9,6 +9,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
 #include "runtime/checkpoint.h"
+#include "runtime/checkpoint/state_file.h"
 
 namespace sequela {
 namespace {
@@ -28,10 +29,6 @@ std::vector<std::int64_t> StoredShape(const ParameterPiece& piece) {
 
 DType StoredDType(const ParameterPiece& piece, DType compute_dtype) {
   return piece.num_dims == 1 ? DType::kFloat32 : compute_dtype;
-}
-
-std::string OptimizerFileName(int rank, int world_size) {
-  return fmt::format("optimizer-rank-{:05}-of-{:05}.safetensors", rank, world_size);
 }
 
 CheckpointFiles::CheckpointFiles(const ParameterTable& table, DType compute_dtype, int world_size,

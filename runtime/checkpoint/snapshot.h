@@ -36,9 +36,6 @@ class CheckpointFiles {
   std::vector<ModelFile> model_files_;
 };
 
-// "optimizer-rank-00000-of-00002.safetensors"
-std::string OptimizerFileName(int rank, int world_size);
-
 // The bytes and dtype of a piece as the model's file holds it: the compute dtype; vectors always
 // fp32.
 DType StoredDType(const ParameterPiece& piece, DType compute_dtype);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,11 +32,17 @@ struct CheckpointState {
 
 // The text of state.json; ends with a CRC-32C of the rest.
 std::string StateToJson(const CheckpointState& state);
-// Throws InputError naming the file where it is missing, no JSON, of another version, or its CRC
-// differs.
+// Throws InputError naming the file where it is missing, no JSON, of another version, a value is out
+// of range, or its CRC differs.
 CheckpointState ReadState(const std::filesystem::path& checkpoint_folder);
 // Throws InputError naming the first listed file that is missing or whose size or CRC differs.
 void CheckFiles(const std::filesystem::path& checkpoint_folder, std::span<const WrittenFile> files);
+// Of one rank's part of the optimizer's state; weights are read without them.
+std::string OptimizerFileName(int rank, int world_size);
+bool IsOptimizerFile(std::string_view name);
+
+// Whether a folder of this name is a checkpoint ("step-00000100").
+bool IsCheckpointName(std::string_view name);
 
 // The folders named step-<number> in `folder`, newest first. None where there is no such folder.
 std::vector<std::pair<std::int64_t, std::filesystem::path>> ListCheckpoints(

@@ -10,12 +10,16 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <thread>
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "runtime/checkpoint/state_file.h"
+#include "runtime/safetensors_writer.h"
 #include "tests/runtime/toy_training.h"
 #include "tests/testing/temp_folder.h"
 
@@ -59,6 +63,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::MaxDifference;
+using testing::ToyTable;
 using testing::ToyTraining;
 
 class CheckpointTest : public ::testing::Test {
@@ -185,6 +190,136 @@ TEST_F(CheckpointTest, FilesThatStateJsonDoesNotListAreIgnored) {
   std::ofstream(Step(1) / "notes.txt") << "mine";
   std::ofstream(Step(1) / "optimizer-rank-00001-of-00002.safetensors") << "stray";
   EXPECT_EQ(ExpectNewestIsRight(), 1);
+}
+
+// One wrong bit of state.json, wherever it is, never keeps the older checkpoint from being found.
+TEST_F(CheckpointTest, NoDamageOfStateJsonHidesTheOneBefore) {
+  Save(*Train(1), 1, 2);
+  Save(*Train(2), 2, 2);
+  const std::string whole = ReadFile(Step(2) / "state.json");
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (const int flip : {0x01, 0x02, 0x80}) {
+      std::string damaged = whole;
+      damaged[i] = static_cast<char>(damaged[i] ^ flip);
+      std::ofstream(Step(2) / "state.json", std::ios::binary) << damaged;
+      const auto found = FindCheckpoint(Folder(), *alone_);
+      ASSERT_TRUE(found.has_value());
+      // A space that became another is the same JSON.
+      const bool same = whole[i] == ' ' || whole[i] == '\n';
+      ASSERT_TRUE(found->step == 1 || same) << "byte " << i << " ^ " << flip;
+    }
+  }
+  std::ofstream(Step(2) / "state.json", std::ios::binary) << std::string(100'000, '[');
+  EXPECT_EQ(FindCheckpoint(Folder(), *alone_)->step, 1);
+}
+
+TEST_F(CheckpointTest, WeightsAreReadWithoutTheOptimizersFiles) {
+  Save(*Train(1), 1);
+  fs::remove(Step(1) / "optimizer-rank-00000-of-00001.safetensors");
+  EXPECT_THROW(FindCheckpoint(Folder()), InputError);
+  EXPECT_EQ(FindCheckpoint(Folder(), CheckpointUse::kWeights)->step, 1);
+  EXPECT_TRUE(OpenWeights(Step(1)).Has("q.weight"));
+  Damage(Step(1) / "model.safetensors", -1);
+  EXPECT_THROW(FindCheckpoint(Folder(), CheckpointUse::kWeights), InputError);
+}
+
+TEST_F(CheckpointTest, AModelThatStateJsonDoesNotListIsNotRead) {
+  ToyTraining training(*alone_, 0);
+  {
+    CheckpointWriter writer(training.optimizer, *alone_,
+                            {.folder = Folder(), .model_file_bytes = 8000});
+    writer.Start({.step = 1, .trainer_state = "{}"});
+    writer.Finish();
+  }
+  ASSERT_TRUE(fs::exists(Step(1) / "model.safetensors.index.json"));
+  std::ofstream(Step(1) / "model.safetensors") << "somebody else's";
+  ToyTraining restored(*alone_, 0);
+  restored.Step(0);
+  RestoreCheckpoint(*FindCheckpoint(Folder()), restored.optimizer);
+  EXPECT_EQ(MaxDifference(restored.Parameters(), training.Parameters()), 0.0);
+}
+
+// Reads while the run that writes replaces its only checkpoint again and again.
+TEST_F(CheckpointTest, ARunThatIsBeingWrittenIsRead) {
+  Save(*Train(1), 1);
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    const auto training = Train(1);
+    for (std::int64_t step = 2; step < 60; ++step) Save(*training, step);
+    done = true;
+  });
+  std::int64_t last = 0;
+  int reads = 0;
+  while (!done) {
+    const auto found = FindCheckpoint(Folder(), CheckpointUse::kWeights);
+    ASSERT_TRUE(found.has_value());
+    EXPECT_TRUE(found->skipped.empty()) << found->skipped[0];
+    EXPECT_GE(found->step, last);
+    last = found->step;
+    ++reads;
+  }
+  writer.join();
+  EXPECT_GT(reads, 5);
+}
+
+// The optimizer's file of step 1 with other tensors, listed with its right size and CRC.
+class OptimizerFileTest : public CheckpointTest {
+ protected:
+  std::string RefusalOf(std::vector<std::int64_t> runs, std::int64_t elements, float value = 0.5F) {
+    fs::remove_all(Folder());
+    Save(*Train(1), 1);
+    const std::string name = "optimizer-rank-00000-of-00001.safetensors";
+    const std::vector<float> moments(static_cast<std::size_t>(elements), value);
+    const auto bytes = std::as_bytes(std::span(moments));
+    const WrittenFile forged = WriteSafetensors(
+        Step(1) / name,
+        std::vector<SafetensorsEntry>{
+            {"runs", DType::kInt64, {std::ssize(runs) / 2, 2}, std::as_bytes(std::span(runs))},
+            {"m", DType::kFloat32, {elements}, bytes},
+            {"v", DType::kFloat32, {elements}, bytes}});
+    CheckpointState state = ReadState(Step(1));
+    for (WrittenFile& file : state.files) {
+      if (file.name == name) file = forged;
+    }
+    WriteText(Step(1) / "state.json", StateToJson(state));
+    ToyTraining training(*alone_, 0);
+    try {
+      RestoreCheckpoint(*FindCheckpoint(Folder()), training.optimizer);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+};
+
+TEST_F(OptimizerFileTest, RunsAreCheckedBeforeAnythingIsCopied) {
+  const std::int64_t all = ToyTable().num_elements();
+  EXPECT_EQ(RefusalOf({0, all}, all), "accepted");
+  EXPECT_EQ(RefusalOf({0, 2048, 2048, all}, all), "accepted");
+  const struct {
+    std::vector<std::int64_t> runs;
+    std::int64_t elements;
+    const char* says;
+  } cases[] = {
+      {{0, 1 << 30}, all, "none of this model's"},
+      {{-1024, all}, all, "none of this model's"},
+      {{64, 0}, all, "none of this model's"},
+      {{0, INT64_MAX}, all, "none of this model's"},
+      {{INT64_MIN, 0, 0, all}, all, "none of this model's"},
+      {{0, 1000, 1000, all}, all, "none of this model's"},
+      {{0, 2048, 1024, all}, all, "none of this model's"},
+      {{0, all}, 1024, "tensor m has the shape [1024]"},
+      {{0, all}, all + 1024, "tensor m has the shape"},
+      {{0, 1024}, 1024, "element 1024 is missing"},
+      {{1024, all}, all - 1024, "element 0 is missing"},
+      {{}, 0, "element 0 is missing"},
+  };
+  for (const auto& forged : cases) {
+    EXPECT_NE(RefusalOf(forged.runs, forged.elements).find(forged.says), std::string::npos)
+        << forged.says << ": " << RefusalOf(forged.runs, forged.elements);
+  }
+  EXPECT_NE(RefusalOf({0, all}, all, NAN).find("tensor m holds a value that is no finite number"),
+            std::string::npos);
 }
 
 TEST_F(CheckpointTest, AFullDiskIsAMachineErrorAndTheOldOneStands) {

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -125,7 +127,8 @@ TEST_F(SafetensorsTest, RefusesHostileHeaders) {
       {"[]", "no JSON object"},
       {"{", "no JSON"},
       {R"({"a":5})", "tensor a: expected"},
-      {R"({"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})", "dtype"},
+      {R"({"a":{"dtype":64,"shape":[1],"data_offsets":[0,8]}})", "dtype"},
+      {R"({"a":{"dtype":"F64","shape":[2],"data_offsets":[0,8]}})", "do not fit"},
       {R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,8]}})", "count"},
       {R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", "count"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "do not fit"},
@@ -142,7 +145,7 @@ TEST_F(SafetensorsTest, RefusesHostileHeaders) {
            "a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
        "twice"},
       {R"({"__metadata__":{"a":1},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "text"},
-      {"[[[[[[[[[[[[[[[[[[[[", "deep"},
+      {"[[[[[[[[[[[[[[[[[[[[", "deeper"},
   };
   for (const auto& hostile : cases) {
     WriteRaw(hostile.header, 8);
@@ -151,6 +154,92 @@ TEST_F(SafetensorsTest, RefusesHostileHeaders) {
   }
   WriteRaw("{}", 0, std::int64_t{1} << 62);
   EXPECT_NE(Refusal().find("announce"), std::string::npos);
+}
+
+// Values that the types' definitions (IEEE 754) give.
+TEST_F(SafetensorsTest, ReadsHalfAndDoublePrecision) {
+  const std::uint16_t halves[] = {0x3C00, 0xC000, 0x7BFF, 0x0001, 0x83FF, 0x0400, 0x0000, 0x3555};
+  const double doubles[] = {0.1, -1e300, 1e-320};
+  std::string data(reinterpret_cast<const char*>(halves), sizeof(halves));
+  data.append(reinterpret_cast<const char*>(doubles), sizeof(doubles));
+  WriteRaw(R"({"h":{"dtype":"F16","shape":[8],"data_offsets":[0,16]},)"
+           R"("d":{"dtype":"F64","shape":[3],"data_offsets":[16,40]}})",
+           0);
+  std::ofstream(File(), std::ios::app | std::ios::binary) << data;
+  const SafetensorsFile file(File());
+  std::vector<float> values(8);
+  const std::int64_t eight[] = {8};
+  file.ReadFloats("h", eight, values);
+  EXPECT_EQ(values, (std::vector<float>{1, -2, 65504, 0x1p-24F, -1023 * 0x1p-24F, 0x1p-14F, 0,
+                                        0x1.554p-2F}));
+  values.resize(3);
+  const std::int64_t three[] = {3};
+  EXPECT_THROW(file.ReadFloats("d", three, values), InputError) << "-1e300 is beyond fp32";
+  EXPECT_EQ(file.Find("h")->dtype, std::nullopt);
+}
+
+TEST_F(SafetensorsTest, TensorsOfAnyTypeMayBeThere) {
+  WriteRaw(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+           R"("b":{"dtype":"BOOL","shape":[3],"data_offsets":[4,7]},)"
+           R"("c":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[7,8]},)"
+           R"("d":{"dtype":"F4_OF_LATER","shape":[16],"data_offsets":[8,16]}})",
+           16);
+  const SafetensorsFile file(File());
+  std::vector<float> one(1);
+  const std::int64_t shape[] = {1};
+  file.ReadFloats("a", shape, one);
+  EXPECT_THROW(file.ReadFloats("c", shape, one), InputError);
+  EXPECT_EQ(file.Find("d")->bytes.size(), 8U);
+}
+
+TEST_F(SafetensorsTest, RefusesValuesThatAreNoNumbersByTheTensorsName) {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    floats_ = {1, 2, bad, 4, bad, 6};
+    WriteThree();
+    std::vector<float> values(6);
+    const std::int64_t shape[] = {2, 3};
+    try {
+      SafetensorsFile(File()).ReadFloats("a.weight", shape, values);
+      ADD_FAILURE() << bad;
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find("a.weight: 2 of its 6 values"), std::string::npos)
+          << error.what();
+    }
+    EXPECT_THROW(SafetensorsFile(File()).RequireFinite(), InputError);
+  }
+  floats_ = {1, 2, -0.0F, 1e-42F, 3.4e38F, 6};
+  WriteThree();
+  EXPECT_NO_THROW(SafetensorsFile(File()).RequireFinite());
+  for (const std::uint16_t bad : {0x7F80, 0xFF80, 0x7FC0}) {
+    halves_[1] = std::bit_cast<bf16>(bad);
+    WriteThree();
+    EXPECT_THROW(SafetensorsFile(File()).RequireFinite(), InputError) << bad;
+  }
+}
+
+// Quadratic work on it would take minutes.
+TEST_F(SafetensorsTest, ReadsAHeaderOfManyTensors) {
+  std::string header = "{";
+  constexpr int kTensors = 100'000;
+  for (int i = 0; i < kTensors; ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})",
+                          i > 0 ? "," : "", i);
+  }
+  WriteRaw(header + "}", 0);
+  EXPECT_EQ(SafetensorsFile(File()).entries().size(), kTensors);
+}
+
+TEST_F(SafetensorsTest, OpensOnlyTheFilesThatItIsTold) {
+  const std::vector<SafetensorsEntry> entries = {
+      {"a", DType::kFloat32, {6}, std::as_bytes(std::span(floats_))}};
+  WriteSafetensors(folder_ / "model-00001-of-00001.safetensors", entries);
+  WriteText(folder_ / "model.safetensors.index.json",
+            R"({"weight_map":{"a":"model-00001-of-00001.safetensors"}})");
+  WriteText(folder_ / "model.safetensors", "no model at all");
+  const std::string listed[] = {"model.safetensors.index.json", "model-00001-of-00001.safetensors"};
+  EXPECT_TRUE(SafetensorsModel(folder_.path(), listed).Has("a"));
+  EXPECT_THROW(SafetensorsModel(folder_.path()), InputError);
+  EXPECT_THROW(SafetensorsModel(folder_.path(), std::span(listed, 1)), InputError);
 }
 
 TEST_F(SafetensorsTest, SeveralFilesAreOneModelByTheirIndex) {
@@ -174,6 +263,12 @@ TEST_F(SafetensorsTest, SeveralFilesAreOneModelByTheirIndex) {
   EXPECT_THROW(SafetensorsModel(folder_.path()), InputError) << "b is not there";
   write_index("../elsewhere.safetensors");
   EXPECT_THROW(SafetensorsModel(folder_.path()), InputError);
+  for (const char* damaged :
+       {"[]", "{}", R"({"weight_map":{}})", R"({"weight_map":[]})", R"({"weight_map":{"a":7}})",
+        R"({"weight_map":{"a":""}})", R"({"weight_map":{"a":".."}})"}) {
+    WriteText(folder_ / "model.safetensors.index.json", damaged);
+    EXPECT_THROW(SafetensorsModel(folder_.path()), InputError) << damaged;
+  }
 }
 
 TEST_F(SafetensorsTest, AFullDiskIsAMachineError) {

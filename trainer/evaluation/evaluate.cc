@@ -11,15 +11,14 @@
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator/simulator_oracle.h"
 #include "kernels/base/errors.h"
-#include "runtime/checkpoint.h"
 #include "runtime/step_timer.h"
 #include "trainer/evaluation/baselines.h"
 #include "trainer/evaluation/scoring/outcome_excess.h"
 #include "trainer/evaluation/scoring/subject_sums.h"
 #include "trainer/experiment/open_device.h"
+#include "trainer/experiment/run_weights.h"
 #include "trainer/experiment/train_setup.h"
 #include "trainer/model/decoder.h"
-#include "trainer/model/hf_model.h"
 
 namespace sequela {
 namespace {
@@ -30,28 +29,18 @@ constexpr std::uint64_t kBootstrapSeed = 1;
 // Batches are the same for any number of ranks and any training settings, so that results are too.
 constexpr std::int64_t kBatchTokens = 2048;
 
-struct Chosen {
-  fs::path folder;
-  std::int64_t step = 0;
-  std::string choice;
-};
-
-Chosen ChooseCheckpoint(const StoredRun& run, const EvaluationRequest& request,
-                        Communicator& communicator) {
-  if (request.step) {
-    const fs::path folder = run.checkpoints() / CheckpointName(*request.step);
-    return {folder, OpenCheckpoint(folder).step, "as asked"};
+// Throws InputError where the model was made for another vocabulary than the run's.
+RunWeights OpenWeightsOf(const StoredRun& run, const EvaluationRequest& request,
+                         const Vocabulary& vocabulary, Communicator& communicator) {
+  RunWeights weights =
+      OpenRunWeights(run, {.step = request.step, .newest = request.newest}, communicator);
+  const std::int32_t tokens = weights.model->config().vocab_size;
+  if (tokens != vocabulary.size()) {
+    throw InputError("{}: its model knows {} tokens, the vocabulary of {} has {}",
+                     (weights.folder / "config.json").string(), tokens, run.folder.string(),
+                     vocabulary.size());
   }
-  const auto newest = FindCheckpoint(run.checkpoints(), communicator);
-  if (!newest) {
-    throw InputError("{}: this run has no checkpoint yet; train it first", run.folder.string());
-  }
-  if (request.newest || newest->best_step < 0 || newest->best_step == newest->step) {
-    return {newest->folder, newest->step,
-            newest->best_step == newest->step ? "best on tuning" : "newest"};
-  }
-  const fs::path folder = run.checkpoints() / CheckpointName(newest->best_step);
-  return {folder, OpenCheckpoint(folder).step, "best on tuning"};
+  return weights;
 }
 
 // Everything that one evaluation works with.
@@ -81,7 +70,7 @@ class Evaluation {
   Communicator& communicator_;
   std::shared_ptr<Device> device_;
   ChainStore store_;
-  Chosen chosen_;
+  RunWeights weights_;
   ModelConfig config_;
   EvaluationWindows windows_;
   CodeGroups groups_;
@@ -124,8 +113,8 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
       communicator_(world.communicator()),
       device_(OpenDevice(DeviceFor(run), world)),
       store_(OpenStoreOf(run, request)),
-      chosen_(ChooseCheckpoint(run, request, communicator_)),
-      config_(LoadModelConfig(chosen_.folder)),
+      weights_(OpenWeightsOf(run, request, store_.vocabulary(), communicator_)),
+      config_(weights_.model->config()),
       windows_(store_, WindowOptionsOf(run, request)),
       groups_(store_.vocabulary()) {
   for (const float weight : run.identity.target_weights) log_weights_.push_back(std::log(weight));
@@ -135,7 +124,8 @@ Evaluation::Evaluation(const StoredRun& run, const EvaluationRequest& request, W
   decoder_ = std::make_unique<Decoder>(config_, options, *device_);
   buffers_ =
       std::make_unique<FlatBuffers>(decoder_->table(), options.compute_dtype, false, *device_);
-  ModelWeights(chosen_.folder, decoder_->table()).ReadAll(*buffers_);
+  weights_.model->weights().ReadAll(*buffers_);
+  weights_.model.reset();
   if (SimulatorOracle::Exists(store_)) {
     try {
       oracle_ = SimulatorOracle::ForStore(store_);
@@ -369,8 +359,8 @@ EvaluationReport Evaluation::Run() {
   report.run = run_.folder.string();
   report.store = store_.folder().string();
   report.split = NameOf(request_.split);
-  report.checkpoint_step = chosen_.step;
-  report.checkpoint_choice = chosen_.choice;
+  report.checkpoint_step = weights_.step;
+  report.checkpoint_choice = weights_.choice;
   report.subjects = windows_.account().subjects;
   report.windows = num_windows_;
   report.targets = std::llround(sums_->Total(kTargets));

@@ -149,7 +149,8 @@ std::vector<ExperimentField> MakeFields() {
             2),
       Whole("parallel.microbatch_tokens", SEQUELA_FIELD(parallel.microbatch_tokens), 0, kSpeed,
             "Most tokens of one forward and backward of a rank; 0: its share of the batch, at most "
-            "8192."),
+            "8192.",
+            1 << 30),
       Choice("parallel.recompute", SEQUELA_FIELD(parallel.recompute), {"none", "selective", "full"},
              kSpeed, "What backward computes again instead of keeping."),
       Whole("parallel.check_replicas_every_steps",

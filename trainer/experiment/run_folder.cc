@@ -1,9 +1,12 @@
 #include "trainer/experiment/run_folder.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 
@@ -28,13 +31,21 @@ std::string IdentityToJson(const RunIdentity& identity) {
 }
 
 RunIdentity IdentityFromJson(const fs::path& file) {
-  try {
-    const auto json = nlohmann::json::parse(ReadFile(file));
-    return {json.at("store_content_hash"), json.at("vocabulary_hash"), json.at("result_hash"),
-            json.at("init_from"), json.at("target_weights").get<std::vector<float>>()};
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError("{}: not a run's identity: {}", file.string(), error.what());
+  const std::string name = file.string();
+  const nlohmann::json document = ReadJsonFile(file);
+  const JsonField json(document, name);
+  RunIdentity identity{json["store_content_hash"].String(),
+                       json["vocabulary_hash"].String(),
+                       json["result_hash"].String(),
+                       json["init_from"].String(),
+                       {}};
+  const JsonField weights = json["target_weights"];
+  for (std::size_t i = 0; i < weights.ArraySize(); ++i) {
+    const auto weight = static_cast<float>(weights[i].Number());
+    if (!(weight > 0.0F && std::isfinite(weight))) weights[i].Refuse("a loss weight above 0");
+    identity.target_weights.push_back(weight);
   }
+  return identity;
 }
 
 bool IsAbsentOrEmpty(const fs::path& folder) {
@@ -89,6 +100,12 @@ void UpdateRun(const StoredRun& run) {
 }
 
 void CheckSameVocabulary(const StoredRun& run, const ChainStore& store) {
+  const std::size_t weights = run.identity.target_weights.size();
+  if (weights != 0 && weights != static_cast<std::size_t>(store.vocabulary().size())) {
+    throw InputError("{}: target_weights has {} numbers, the vocabulary of {} {} tokens",
+                     (run.folder / kIdentityFile).string(), weights, store.folder().string(),
+                     store.vocabulary().size());
+  }
   if (store.vocabulary().hash() == run.identity.vocabulary_hash) return;
   throw InputError(
       "{}: this store's vocabulary (hash {}) is not the one that {} was trained on (hash {}).\n"

@@ -44,7 +44,8 @@ void CreateRun(const StoredRun& run, const Vocabulary& vocabulary);
 // Replaces experiment.yaml and run.json: a resume with changed speed fields or more steps.
 void UpdateRun(const StoredRun& run);
 
-// Throws InputError where the store's tokens are not those that the run was trained on.
+// Throws InputError where the store's tokens are not those that the run was trained on, or the run
+// does not weigh each of them.
 void CheckSameVocabulary(const StoredRun& run, const ChainStore& store);
 
 }  // namespace sequela

@@ -33,6 +33,7 @@ ModelConfig ModelConfigOf(const Experiment& experiment, std::int32_t vocabulary_
   config.qk_norm = model.qk_norm;
   config.attention_bias = model.attention_bias;
   config.tie_word_embeddings = model.tie_word_embeddings;
+  config.initializer_range = model.initializer_range;
   ValidateModelConfig(config);
   return config;
 }

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "runtime/checkpoint.h"
+#include "trainer/model/parameter_pieces.h"
 
 namespace sequela {
 namespace {
@@ -25,11 +29,13 @@ std::string Listed(const std::vector<std::string>& names) {
   return text;
 }
 
-// What the file should not hold: tensors that no parameter of the model reads. A tied head that was
-// written out all the same, and the rotary frequencies of old files, say nothing new.
-bool IsSuperfluous(const std::string& name, const ParameterTable& table) {
-  return (name == "lm_head.weight" && table.Find(name) < 0) ||
-         name.ends_with("rotary_emb.inv_freq");
+// Whether a tensor that is none of the model's can be left aside: a tied head that was written out
+// all the same, and what is no parameter (rotary frequencies, masks, counters). An unknown parameter
+// means that config.json describes another model.
+bool IsSuperfluous(const SafetensorsEntry& entry) {
+  const bool is_number = entry.type.starts_with("F") || entry.type.starts_with("BF");
+  const bool is_parameter = entry.name.ends_with(".weight") || entry.name.ends_with(".bias");
+  return entry.name == "lm_head.weight" || !is_number || !is_parameter;
 }
 
 void CheckNames(const std::filesystem::path& folder, const SafetensorsModel& model,
@@ -45,9 +51,11 @@ void CheckNames(const std::filesystem::path& folder, const SafetensorsModel& mod
                                       fmt::join(ShapeOf(piece), ", ")));
     }
   }
+  std::unordered_set<std::string_view> known;
+  for (const ParameterPiece& piece : table.pieces()) known.insert(piece.name);
   std::vector<std::string> unknown;
   for (const std::string& name : model.names()) {
-    if (table.Find(name) < 0 && !IsSuperfluous(name, table)) unknown.push_back(name);
+    if (!known.contains(name) && !IsSuperfluous(model.Get(name))) unknown.push_back(name);
   }
   if (missing.empty() && misshaped.empty() && unknown.empty()) return;
   std::string message =
@@ -66,7 +74,7 @@ ModelConfig LoadModelConfig(const std::filesystem::path& folder) {
 }
 
 ModelWeights::ModelWeights(const std::filesystem::path& folder, const ParameterTable& table)
-    : model_(folder), table_(table) {
+    : model_(OpenWeights(folder)), table_(table) {
   CheckNames(folder, model_, table);
 }
 
@@ -83,5 +91,10 @@ void ModelWeights::ReadAll(FlatBuffers& buffers) const {
     buffers.SetPiece(piece, values);
   }
 }
+
+OpenedModel::OpenedModel(const std::filesystem::path& folder)
+    : config_(LoadModelConfig(folder)),
+      table_(BuildParameterTable(config_)),
+      weights_(folder, table_) {}
 
 }  // namespace sequela

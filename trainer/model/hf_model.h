@@ -17,12 +17,15 @@ ModelConfig LoadModelConfig(const std::filesystem::path& folder);
 // The weights of such a folder, ready to be read piece by piece. Safe for concurrent reading.
 class ModelWeights {
  public:
-  // Opens and compares with the model's table (borrowed). Throws InputError naming the folder and
-  // the tensors that are missing, unknown, or of another shape. A tied model's lm_head.weight may
-  // be there or not; it is not read.
+  // Opens and compares with the model's table (borrowed). Of a checkpoint of ours, only files that
+  // its state.json lists. Throws InputError naming the folder and the tensors that are missing,
+  // unknown, or of another shape. What is no parameter is not read and may have any type: a tied
+  // model's lm_head.weight, tensors of whole numbers, and those that are called neither .weight nor
+  // .bias (rotary_emb.inv_freq of old files).
   ModelWeights(const std::filesystem::path& folder, const ParameterTable& table);
 
-  // The values of one parameter in fp32 (BF16 is widened). REQUIRES: values.size() == piece.size().
+  // The values of one parameter in fp32 (BF16, F16 and F64 are converted). Throws InputError where
+  // one is no finite number. REQUIRES: values.size() == piece.size().
   void Read(int piece, std::span<float> values) const;
   // All of them into weights and vectors.
   void ReadAll(FlatBuffers& buffers) const;
@@ -30,6 +33,24 @@ class ModelWeights {
  private:
   SafetensorsModel model_;
   const ParameterTable& table_;
+};
+
+// Settings and weights of such a folder, opened and compared with each other: what is read of it
+// later is there, even where the files are deleted meanwhile.
+class OpenedModel {
+ public:
+  // Throws InputError as LoadModelConfig and ModelWeights do.
+  explicit OpenedModel(const std::filesystem::path& folder);
+  OpenedModel(const OpenedModel&) = delete;
+  OpenedModel& operator=(const OpenedModel&) = delete;
+
+  const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
+
+ private:
+  ModelConfig config_;
+  ParameterTable table_;
+  ModelWeights weights_;
 };
 
 }  // namespace sequela

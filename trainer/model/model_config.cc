@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
@@ -17,8 +18,9 @@ void Require(bool condition, std::string_view key, const std::string& found,
   }
 }
 
-void RequirePositive(std::string_view key, std::int64_t value) {
-  Require(value > 0, key, std::to_string(value), "a number above 0");
+void RequireSize(std::string_view key, std::int64_t value, std::int64_t most) {
+  Require(value > 0 && value <= most, key, std::to_string(value),
+          fmt::format("a number from 1 to {}", most));
 }
 
 void RequireShare(std::string_view key, double value, bool one_allowed) {
@@ -27,14 +29,15 @@ void RequireShare(std::string_view key, double value, bool one_allowed) {
 }
 
 void ValidateSizes(const ModelConfig& config) {
-  RequirePositive("vocab_size", config.vocab_size);
-  RequirePositive("hidden_size", config.hidden_size);
-  RequirePositive("intermediate_size", config.intermediate_size);
-  RequirePositive("num_hidden_layers", config.num_hidden_layers);
-  RequirePositive("num_attention_heads", config.num_attention_heads);
-  RequirePositive("num_key_value_heads", config.num_key_value_heads);
-  RequirePositive("head_dim", config.head_dim);
-  RequirePositive("max_position_embeddings", config.max_position_embeddings);
+  constexpr std::int64_t kAny = std::numeric_limits<std::int32_t>::max();
+  RequireSize("vocab_size", config.vocab_size, 1 << 28);
+  RequireSize("hidden_size", config.hidden_size, 1 << 20);
+  RequireSize("intermediate_size", config.intermediate_size, 1 << 20);
+  RequireSize("num_hidden_layers", config.num_hidden_layers, 1000);
+  RequireSize("num_attention_heads", config.num_attention_heads, 4096);
+  RequireSize("num_key_value_heads", config.num_key_value_heads, 4096);
+  RequireSize("head_dim", config.head_dim, kAny);
+  RequireSize("max_position_embeddings", config.max_position_embeddings, kAny);
   Require(config.num_attention_heads % config.num_key_value_heads == 0, "num_key_value_heads",
           std::to_string(config.num_key_value_heads),
           fmt::format("a divisor of num_attention_heads ({})", config.num_attention_heads));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,9 @@ struct ModelConfig {
   bool tie_word_embeddings = false;
   double initializer_range =
       0.02;  // standard deviation of new weights (trainer/model/initializer.h)
+  // Written for readers, who begin a sequence with the one and end it at the other; -1: null.
+  std::int32_t bos_token_id = -1;
+  std::int32_t eos_token_id = -1;
 
   std::int32_t q_size() const { return num_attention_heads * head_dim; }
   std::int32_t kv_size() const { return num_key_value_heads * head_dim; }
@@ -62,15 +66,23 @@ struct ModelConfig {
 ModelType ModelTypeFor(bool qk_norm, bool attention_bias);
 
 // Throws InputError "model.<key>: found, expected, how to mend it" for the first setting that no
-// model can have (sizes, divisibility, ranges, settings that the model type excludes).
+// model can have (sizes, divisibility, ranges, settings that the model type excludes). Sizes that
+// pass leave room for every product of them in 63 bits.
 void ValidateModelConfig(const ModelConfig& config);
 
 // config.json. With index positions it is the Hugging Face architecture's own file; with time
-// positions model_type is "sequela_<type>", which `transformers` refuses instead of misreading.
-// `weights`: the element type of model.safetensors beside it.
+// positions model_type is "sequela_<type>", whose classes ModelingSource() holds: `transformers`
+// opens it with trust_remote_code and refuses it without, instead of misreading it. `weights`: the
+// element type of model.safetensors beside it.
 std::string ModelConfigToJson(const ModelConfig& config, DType weights);
 
-// Reads our own config.json or Hugging Face's (rope_theta at the top level or in rope_parameters).
+// Files beside model.safetensors for readers, by name: config.json; with time positions also
+// modeling_sequela.py (trainer/model/modeling_sequela.py).
+std::map<std::string, std::string> ModelTextFiles(const ModelConfig& config, DType weights);
+
+// Reads our own config.json or Hugging Face's (rope_theta at the top level or in rope_parameters; a
+// missing key has the default of the configuration class in `transformers`, but sizes, and a Qwen's
+// rope_theta, have to be there).
 // Throws InputError naming file and key for what is missing, wrong, or asks for something that this
 // decoder does not compute: another architecture or activation, rope scaling, sliding windows in
 // use.

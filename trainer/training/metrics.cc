@@ -4,11 +4,15 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "kernels/base/atomic_file.h"
+#include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 #include "trainer/training/metrics/append_file.h"
 #include "trainer/training/metrics/event_file.h"
 
@@ -30,15 +34,28 @@ std::string ContentOf(const std::filesystem::path& file) {
   return std::filesystem::exists(file) ? ReadFile(file) : std::string();
 }
 
-// Bytes of the whole lines of steps up to `last_step`.
-std::int64_t LineBytesUpTo(const std::string& text, std::int64_t last_step) {
+// Bytes of the whole lines of steps up to `last_step`. What follows them is no longer true after a
+// resume, whatever it is; a damaged line among them is not: throws InputError.
+std::int64_t LineBytesUpTo(const std::filesystem::path& file, std::int64_t last_step) {
+  const std::string text = ContentOf(file);
   std::size_t begin = 0;
+  std::int64_t step = 0;  // of the line before
+  std::int64_t number = 1;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    const auto line =
-        nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object() || line.value("step", last_step + 1) > last_step) break;
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    try {
+      const nlohmann::json json = ParseJsonText(line, file);
+      step = JsonField(json, "")["step"].Integer(0, std::numeric_limits<std::int64_t>::max());
+    } catch (const InputError&) {
+      if (step >= last_step) break;
+      throw InputError(
+          "{}: line {} is damaged: no JSON object with a step. Move the file out of the run's "
+          "folder to go on without the metrics so far",
+          file.string(), number);
+    }
+    if (step > last_step) break;
     begin = end + 1;
+    ++number;
   }
   return static_cast<std::int64_t>(begin);
 }
@@ -76,8 +93,7 @@ std::string EvaluationLine(std::int64_t step, std::string_view split,
 
 struct MetricsLog::Impl {
   Impl(const std::filesystem::path& folder, std::int64_t resume_step)
-      : lines(folder / kMetricsFile, LineBytesUpTo(ContentOf(folder / kMetricsFile), resume_step)) {
-  }
+      : lines(folder / kMetricsFile, LineBytesUpTo(folder / kMetricsFile, resume_step)) {}
 
   void OpenEvents(const std::filesystem::path& folder, std::int64_t resume_step) {
     const std::int64_t kept = EventBytesUpTo(ContentOf(folder / kEventFile), resume_step);

@@ -1,6 +1,5 @@
 #include "trainer/training/train_state.h"
 
-#include "trainer/model/hf_model.h"
 #include "trainer/model/initializer.h"
 
 namespace sequela {
@@ -21,7 +20,10 @@ void TrainState::Initialize(std::uint64_t seed) {
 }
 
 void TrainState::LoadModel(const std::filesystem::path& folder) {
-  const ModelWeights weights(folder, table());
+  LoadModel(ModelWeights(folder, table()));
+}
+
+void TrainState::LoadModel(const ModelWeights& weights) {
   optimizer_.Initialize([&](int piece, std::span<float> values) { weights.Read(piece, values); });
 }
 

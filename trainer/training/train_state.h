@@ -13,6 +13,7 @@
 #include "runtime/parameter_table.h"
 #include "runtime/sharded_optimizer.h"
 #include "trainer/model/decoder.h"
+#include "trainer/model/hf_model.h"
 
 namespace sequela {
 
@@ -39,6 +40,8 @@ class TrainState {
   // Weights of a Hugging Face folder or of a checkpoint of ours; optimizer state zero. Throws
   // InputError naming the tensor that is missing, unknown or of another shape.
   void LoadModel(const std::filesystem::path& folder);
+  // The same of weights that are open already and of this model's architecture.
+  void LoadModel(const ModelWeights& weights);
 
   const ModelConfig& config() const { return decoder_.config(); }
   const TrainStateOptions& options() const { return options_; }

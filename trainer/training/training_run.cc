@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -121,8 +122,9 @@ void TrainingRun::Impl::MakeWeights() {
       std::make_unique<TrainState>(setup.config, setup.state_options, *communicator, *setup.device);
   if (setup.checkpoint) {
     RestoreCheckpoint(*setup.checkpoint, state->optimizer());
-  } else if (!setup.options.init_from.empty()) {
-    state->LoadModel(WeightsFolderOf(setup.options.init_from));
+  } else if (setup.initial.model) {
+    state->LoadModel(setup.initial.model->weights());
+    setup.initial.model.reset();
   } else {
     state->Initialize(setup.experiment.seed);
   }
@@ -137,6 +139,7 @@ void TrainingRun::Impl::OpenFolder() {
       UpdateRun(run);
     } else {
       CreateRun(run, setup.store.vocabulary());
+      setup.TakeLock();
     }
     const LoggingSection& logging = setup.experiment.logging;
     metrics = std::make_unique<MetricsLog>(run.folder, progress.step, logging.tensorboard,
@@ -219,10 +222,16 @@ void TrainingRun::EvaluateOnTuning() {
                  *my.tuning, my.setup.log_weights);
   TrainingProgress& p = my.progress;
   p.last_evaluated_step = p.step;
-  my.best_is_new = p.best_step < 0 || score.nll_per_token < p.best_nll;
+  my.best_is_new =
+      std::isfinite(score.nll_per_token) && (p.best_step < 0 || score.nll_per_token < p.best_nll);
   if (my.best_is_new) {
     p.best_nll = score.nll_per_token;
     p.best_step = p.step;
+  }
+  if (!std::isfinite(score.nll_per_token)) {
+    LogWarning(
+        "step {}: the NLL on the tuning split is no finite number; this step cannot be the best",
+        p.step);
   }
   p.evaluations_since_best = my.best_is_new ? 0 : p.evaluations_since_best + 1;
   my.shown->SetTuning(score.nll_per_token);
@@ -248,14 +257,12 @@ void TrainingRun::StartCheckpoint() {
     const FileWork work(&my.watchdog, my.MetricsWork());
     my.metrics->Sync();
   }
-  my.writer->Start(
-      {.step = my.progress.step,
-       .best_step = my.progress.best_step,
-       .trainer_state =
-           ProgressToJson(my.progress, my.setup.loader->state(), my.setup.run.identity.result_hash),
-       .text_files = {
-           {"config.json",
-            ModelConfigToJson(my.setup.config, my.setup.state_options.decoder.compute_dtype)}}});
+  my.writer->Start({.step = my.progress.step,
+                    .best_step = my.progress.best_step,
+                    .trainer_state = ProgressToJson(my.progress, my.setup.loader->state(),
+                                                    my.setup.run.identity.result_hash),
+                    .text_files = ModelTextFiles(my.setup.config,
+                                                 my.setup.state_options.decoder.compute_dtype)});
   my.best_is_new = false;
 }
 

@@ -6,6 +6,7 @@
 #include "dataio/base/settings_reader.h"
 #include "dataio/store/chain_store.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -34,7 +35,7 @@ FrozenVocabulary LoadFrozenVocabulary(const fs::path& place) {
   const ChainStore store = ChainStore::Open(StoreOf(place));
   FrozenVocabulary frozen;
   frozen.vocabulary = store.vocabulary();
-  const auto manifest = nlohmann::ordered_json::parse(store.manifest_json());
+  const auto manifest = ParseJsonText(store.manifest_json(), store.folder() / "manifest.json");
   frozen.settings = IngestSettingsFromJson(manifest.at("tokenization").dump());
   double events = 0.0;
   for (const CodeEntry& entry : store.codes()) events += static_cast<double>(entry.train_events);

@@ -6,6 +6,7 @@
 #include "dataio/ingest/splits.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -30,7 +31,7 @@ std::vector<SourceFile> FilesBelow(const fs::path& folder) {
 void ReadDatasetJson(SourceDataset& dataset, const fs::path& file) {
   dataset.dataset_json = ReadFile(file);
   try {
-    const auto json = nlohmann::json::parse(dataset.dataset_json);
+    const auto json = ParseJsonText(dataset.dataset_json, file);
     const auto version = json.value("meds_version", std::string("0.4"));
     if (!version.starts_with("0.3") && !version.starts_with("0.4")) {
       throw InputError("{}: meds_version is {}; this program reads 0.3 and 0.4.", file.string(),
@@ -72,6 +73,10 @@ SourceDataset FindSource(const fs::path& source) {
   if (fs::exists(metadata / "dataset.json")) ReadDatasetJson(dataset, metadata / "dataset.json");
   if (fs::exists(metadata / "simulation.json")) {
     dataset.simulation_json = ReadFile(metadata / "simulation.json");
+    if (!ParseJsonText(dataset.simulation_json, metadata / "simulation.json").is_object()) {
+      throw InputError("{}: found no JSON object, expected what sequela simulate writes",
+                       (metadata / "simulation.json").string());
+    }
   }
   if (fs::exists(metadata / "codes.parquet")) dataset.codes_file = metadata / "codes.parquet";
   if (fs::exists(metadata / "subject_splits.parquet")) {

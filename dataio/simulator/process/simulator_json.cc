@@ -4,6 +4,7 @@
 
 #include "dataio/simulator/simulator_process.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 
@@ -47,7 +48,7 @@ std::string ProcessParameters::ToJson() const { return nlohmann::json(*this).dum
 
 ProcessParameters ProcessParameters::FromJson(const std::string& json) {
   try {
-    return nlohmann::json::parse(json).get<ProcessParameters>();
+    return ParseJsonText(json, "simulation parameters").get<ProcessParameters>();
   } catch (const nlohmann::json::exception& error) {
     throw InputError("simulation parameters: not what this version of sequela writes: {}",
                      error.what());

@@ -17,6 +17,7 @@ using Groups = std::vector<std::vector<std::int64_t>>;
 std::vector<std::int64_t> RandomLengths(int count, std::int64_t longest, std::uint64_t seed) {
   PhiloxStream random(seed, HashName("packer test"), 0);
   std::vector<std::int64_t> lengths;
+  lengths.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     lengths.push_back(
         1 + static_cast<std::int64_t>(random.NextUniform() * static_cast<double>(longest)));
@@ -60,6 +61,31 @@ TEST(PackerTest, DealsCostsEvenly) {
       const auto [least, most] = std::minmax_element(load.begin(), load.end());
       EXPECT_LT(*most - *least, 0.05 * *most);
     }
+  }
+}
+
+// First fit decreasing as it is defined, by looking through all packs.
+TEST(PackerTest, PacksAsFirstFitDecreasingIsDefined) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto lengths = RandomLengths(1 + static_cast<int>(seed) * 7, 512, seed);
+    std::vector<std::int64_t> order(lengths.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto length = [&](std::int64_t i) { return lengths[static_cast<std::size_t>(i)]; };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::int64_t a, std::int64_t b) { return length(a) > length(b); });
+    Groups expected;
+    for (const std::int64_t window : order) {
+      const auto fits = [&](const std::vector<std::int64_t>& pack) {
+        std::int64_t tokens = length(window);
+        for (const std::int64_t i : pack) tokens += length(i);
+        return tokens <= 700;
+      };
+      auto pack = std::find_if(expected.begin(), expected.end(), fits);
+      if (pack == expected.end()) pack = expected.emplace(expected.end());
+      pack->push_back(window);
+    }
+    for (auto& pack : expected) std::sort(pack.begin(), pack.end());
+    EXPECT_EQ(PackIntoMicrobatches(lengths, 700), expected) << seed;
   }
 }
 

@@ -68,7 +68,7 @@ TEST_F(ChainFormatTest, TheDocumentedExampleRuns) {
 
 TEST_F(ChainFormatTest, AnIndependentReaderCountsTheSame) {
   const CommandResult result = RunCommand(python_ + " " + std::string(SEQUELA_SOURCE_DIR) +
-                                          "/tests/dataio/store_summary.py " + StorePath());
+                                          "/tests/dataio/store/store_summary.py " + StorePath());
   ASSERT_EQ(result.status, 0) << result.output;
   const nlohmann::json found = nlohmann::json::parse(result.output);
   const StoreSummary summary = Summarize(ChainStore::Open(temp_ / "store"));

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -120,11 +122,64 @@ TEST_F(AtomicFileTest, WithoutCommitNothingStays) {
 }
 
 TEST_F(AtomicFileTest, WhatAnInterruptedRunLeftIsRemoved) {
-  fs::create_directory(folder_ / "store.partial");
-  std::ofstream(folder_ / "store.partial" / "old") << "half";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const PartialFolder partial(folder_ / "store");
+    std::ofstream(partial.folder() / "old") << "half";
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  ASSERT_TRUE(fs::exists(folder_ / "store.partial" / "old"));
   PartialFolder partial(folder_ / "store");
+  EXPECT_NE(partial.takeover().find(std::to_string(child)), std::string::npos);
   partial.Commit();
   EXPECT_EQ(Names(), std::vector<std::string>{"store"});
+}
+
+TEST_F(AtomicFileTest, WhatSomebodyElseMadeIsNotRemoved) {
+  fs::create_directory(folder_ / "store.partial");
+  std::ofstream(folder_ / "store.partial" / "thesis") << "mine";
+  EXPECT_THROW(PartialFolder(folder_ / "store"), InputError);
+  EXPECT_EQ(ReadFile(folder_ / "store.partial" / "thesis"), "mine");
+  std::ofstream(folder_ / "state.json.partial") << "mine";
+  WriteFileAtomically(folder_ / "state.json", "ours");
+  EXPECT_EQ(ReadFile(folder_ / "state.json.partial"), "mine");
+}
+
+TEST_F(AtomicFileTest, ASecondWriterIsRefusedAndTheFirstGoesOn) {
+  PartialFolder first(folder_ / "store");
+  std::ofstream(first.folder() / "data") << "content";
+  EXPECT_THROW(PartialFolder(folder_ / "store"), InputError);
+  first.Commit();
+  EXPECT_EQ(ReadFile(folder_ / "store" / "data"), "content");
+}
+
+TEST_F(AtomicFileTest, SlashesAtTheEndOfANameChangeNothing) {
+  PartialFolder partial(folder_ / "store/");
+  EXPECT_EQ(partial.folder(), folder_ / "store.partial");
+  partial.Commit();
+  EXPECT_EQ(Names(), std::vector<std::string>{"store"});
+}
+
+TEST_F(AtomicFileTest, ALinkIsReplacedAndNotFollowed) {
+  std::ofstream(folder_ / "elsewhere") << "theirs";
+  fs::create_symlink(folder_ / "elsewhere", folder_ / "state.json");
+  WriteFileAtomically(folder_ / "state.json", "ours");
+  EXPECT_EQ(ReadFile(folder_ / "elsewhere"), "theirs");
+  EXPECT_EQ(ReadFile(folder_ / "state.json"), "ours");
+}
+
+TEST_F(AtomicFileTest, ModesDoNotDependOnTheUmask) {
+  for (const mode_t mask : {0000U, 0777U}) {
+    const mode_t before = ::umask(mask);
+    WriteFileAtomically(folder_ / "state.json", "text");
+    {
+      const PartialFolder partial(folder_ / "store");
+      EXPECT_EQ(ModeOf(partial.folder()), 0700U);
+    }
+    ::umask(before);
+    EXPECT_EQ(ModeOf(folder_ / "state.json"), 0600U);
+  }
 }
 
 TEST_F(AtomicFileTest, AnExistingFolderIsNotTouched) {

@@ -6,18 +6,26 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "dataio/loader/window_table.h"
+#include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "runtime/checkpoint.h"
+#include "runtime/checkpoint/state_file.h"
+#include "runtime/safetensors_writer.h"
+#include "runtime/step_timer.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tiny_store.h"
 #include "trainer/experiment/experiment_yaml.h"
+#include "trainer/experiment/run_weights.h"
 #include "trainer/model/decoder.h"
 #include "trainer/model/hf_model.h"
 #include "trainer/training/train_loop.h"
@@ -25,6 +33,7 @@
 namespace sequela {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Of every target of the split, by the definition.
@@ -154,8 +163,118 @@ class EvaluateTest : public ::testing::Test {
     return folder_ / "run" / "checkpoints" / CheckpointName(step);
   }
 
+  // Another text of a checkpoint's file, listed with its right size and CRC.
+  void Forge(std::int64_t step, const std::string& name, const std::string& text) const {
+    const WrittenFile written = WriteText(Checkpoint(step) / name, text);
+    CheckpointState state = ReadState(Checkpoint(step));
+    for (WrittenFile& file : state.files) {
+      if (file.name == name) file = written;
+    }
+    WriteText(Checkpoint(step) / "state.json", StateToJson(state));
+  }
+  // The last weights of the file.
+  void ForgeWeights(std::int64_t step, std::size_t count, float value) const {
+    std::string text = ReadFile(Checkpoint(step) / "model.safetensors");
+    for (std::size_t i = 1; i <= count; ++i) {
+      std::memcpy(text.data() + text.size() - i * sizeof(value), &value, sizeof(value));
+    }
+    Forge(step, "model.safetensors", text);
+  }
+  static std::string RefusalOf(const StoredRun& run, const EvaluationRequest& request = {}) {
+    try {
+      Evaluate(run, request, World::Instance());
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
   testing::TempFolder folder_;
 };
+
+TEST_F(EvaluateTest, RefusesWeightsAndScoresThatAreNoNumbers) {
+  const StoredRun run = TrainRun();
+  ForgeWeights(30, 1, NAN);
+  EXPECT_THAT(RefusalOf(run, {.step = 30}),
+              AllOf(HasSubstr("model.safetensors: tensor model."), HasSubstr("no finite numbers")));
+  EXPECT_LT(Evaluate(run, {.newest = true}, World::Instance()).checkpoint_step, 30);
+  ForgeWeights(30, 400, 1e38F);  // what is computed from them overflows
+  EXPECT_THAT(RefusalOf(run, {.newest = true}), HasSubstr("a score of this evaluation is"));
+}
+
+TEST_F(EvaluateTest, ReadsARunWithoutTheOptimizersFiles) {
+  const StoredRun run = TrainRun();
+  const EvaluationReport before = Evaluate(run, {}, World::Instance());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(run.checkpoints())) {
+    if (entry.path().filename().string().starts_with("optimizer")) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+  const EvaluationReport after = Evaluate(run, {}, World::Instance());
+  EXPECT_EQ(after.checkpoint_step, before.checkpoint_step);
+  EXPECT_EQ(after.nll_per_token.value, before.nll_per_token.value);
+}
+
+// As a run with keep_last: 1 does it, but every few times that reading takes: the one checkpoint is
+// always there under some name, and no name stays.
+TEST_F(EvaluateTest, ReadsARunThatReplacesItsCheckpoints) {
+  const StoredRun run = TrainRun({"evaluation.every_steps=0"});
+  const double expected = Evaluate(run, {}, World::Instance()).nll_per_token.value;
+  const auto open = [&] {
+    return OpenRunWeights(run, {.newest = true}, World::Instance().communicator());
+  };
+  const Stopwatch watch;
+  open();
+  const auto pause = std::chrono::duration<double>(3.0 * watch.Seconds());
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (std::int64_t step = 30; !stop.stop_requested(); ++step) {
+      const std::filesystem::path aside = Checkpoint(step).string() + ".deleting";
+      std::filesystem::copy(Checkpoint(step), Checkpoint(step + 1).string() + ".partial");
+      std::filesystem::rename(Checkpoint(step + 1).string() + ".partial", Checkpoint(step + 1));
+      std::filesystem::rename(Checkpoint(step), aside);
+      std::filesystem::remove_all(aside);
+      std::this_thread::sleep_for(pause);
+    }
+  });
+  std::string refusal = "accepted";
+  for (int i = 0; i < 40 && refusal == "accepted"; ++i) {
+    refusal = RefusalOf(run);
+    EXPECT_EQ(open().choice, "newest");
+  }
+  writer = {};  // stops and joins
+  EXPECT_EQ(refusal, "accepted");
+  EXPECT_EQ(Evaluate(run, {}, World::Instance()).nll_per_token.value, expected);
+}
+
+TEST_F(EvaluateTest, RefusesAModelThatIsNotTheRuns) {
+  const StoredRun run = TrainRun();
+  const std::string config = ReadFile(Checkpoint(30) / "config.json");
+  auto json = nlohmann::json::parse(config);
+  json["num_hidden_layers"] = 900;
+  Forge(30, "config.json", json.dump());
+  EXPECT_THAT(RefusalOf(run, {.newest = true}),
+              AllOf(HasSubstr("not those of the model in config.json"), HasSubstr("missing")));
+  Forge(30, "config.json", config);
+  StoredRun weighted = run;
+  weighted.identity.target_weights = {1.0F, 2.0F};
+  EXPECT_THAT(RefusalOf(weighted), HasSubstr("target_weights has 2 numbers"));
+  testing::WriteTinyStore(folder_ / "small", {.num_codes = 12});
+  const StoredRun small = TrainRun({"data.store=" + (folder_ / "small").string(),
+                                    "run.folder=" + (folder_ / "small_run").string()});
+  std::filesystem::remove_all(run.checkpoints());
+  std::filesystem::rename(small.checkpoints(), run.checkpoints());
+  EXPECT_THAT(RefusalOf(run), HasSubstr("tokens, the vocabulary of"));
+}
+
+TEST_F(EvaluateTest, NeverAdvisesToRemoveARun) {
+  const StoredRun run = TrainRun();
+  EXPECT_THAT(RefusalOf(run, {.step = 7}), HasSubstr("no checkpoint of step 7"));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(run.checkpoints())) {
+    if (entry.path().filename() == "model.safetensors") WriteText(entry.path(), "short");
+  }
+  EXPECT_THAT(RefusalOf(run),
+              AllOf(HasSubstr("no checkpoint here is whole"), ::testing::Not(HasSubstr("emove"))));
+}
 
 TEST_F(EvaluateTest, AgreesWithTheDefinitionOnWholeChains) {
   const StoredRun run = TrainRun();

@@ -61,6 +61,65 @@ TEST(ModelConfigTest, FillsInWhatHuggingFaceLeavesOut) {
   EXPECT_TRUE(Read({{"model_type", "qwen2"}, {"rope_theta", 1e6}}).attention_bias);
 }
 
+// Defaults of the configuration classes in transformers 4 and 5.
+TEST(ModelConfigTest, AMissingHeadDimIsTheArchitecturesDefault) {
+  EXPECT_EQ(Read({{"model_type", "qwen3"}, {"rope_theta", 1e6}}).head_dim, 128);
+  EXPECT_EQ(Read({{"model_type", "qwen3"}, {"rope_theta", 1e6}, {"head_dim", 32}}).head_dim, 32);
+  EXPECT_EQ(Read({{"model_type", "qwen2"}, {"rope_theta", 1e6}}).head_dim, 16);
+}
+
+TEST(ModelConfigTest, SeesScalingInEitherPlace) {
+  const nlohmann::json plain = {{"rope_type", "default"}, {"rope_theta", 7e5}};
+  EXPECT_THAT(RefusalOf({{"rope_parameters", plain}, {"rope_scaling", {{"rope_type", "yarn"}}}}),
+              HasSubstr("rope_scaling"));
+  EXPECT_THAT(RefusalOf({{"rope_parameters", plain}, {"rope_scaling", {{"type", "linear"}}}}),
+              HasSubstr("rope_scaling"));
+  EXPECT_EQ(RefusalOf({{"rope_parameters", plain}, {"rope_theta", 7e5}}), "accepted");
+  EXPECT_THAT(RefusalOf({{"rope_parameters", plain}, {"rope_theta", 1e4}}),
+              HasSubstr("another rope_theta"));
+  EXPECT_THAT(RefusalOf({{"rope_parameters", {{"full_attention", plain}}}}), HasSubstr("by layer"));
+}
+
+TEST(ModelConfigTest, SizesAreBoundedAndNeverWrapAround) {
+  for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "num_key_value_heads"}) {
+    EXPECT_THAT(RefusalOf({{key, 2147483647}}), HasSubstr(key));
+    EXPECT_THAT(RefusalOf({{key, (std::int64_t{1} << 32) + 64}}), HasSubstr(key));
+    EXPECT_THAT(RefusalOf({{key, 18446744073709551615U}}), HasSubstr(key));
+    EXPECT_THAT(RefusalOf({{key, -4}}), HasSubstr(key));
+  }
+  ModelConfig largest = testing::TinyLlama();
+  largest.vocab_size = 1 << 28;
+  largest.hidden_size = largest.intermediate_size = 1 << 20;
+  largest.num_hidden_layers = 1000;
+  EXPECT_NO_THROW(ValidateModelConfig(largest));
+  const double matrices = 1000.0 * 3 * 0x1p40 + 2 * 0x1p48;
+  EXPECT_NEAR(static_cast<double>(CountParameters(largest)) / matrices, 1.0, 1e-3);
+}
+
+TEST(ModelConfigTest, NamesTheTokensThatBeginAndEndASequence) {
+  ModelConfig config = testing::TinyLlama();
+  EXPECT_TRUE(nlohmann::json::parse(ModelConfigToJson(config, DType::kFloat32))
+                  .at("eos_token_id")
+                  .is_null());
+  config.bos_token_id = 1;
+  config.eos_token_id = 2;
+  const auto json = nlohmann::json::parse(ModelConfigToJson(config, DType::kFloat32));
+  EXPECT_EQ(json.at("bos_token_id"), 1);
+  EXPECT_EQ(json.at("eos_token_id"), 2);
+  EXPECT_EQ(Read({{"eos_token_id", {3, 4}}}).eos_token_id, -1);
+}
+
+TEST(ModelConfigTest, OnlyTimePositionsBringTheirOwnClasses) {
+  EXPECT_EQ(ModelTextFiles(testing::TinyLlama(), DType::kFloat32).size(), 1U);
+  const auto files = ModelTextFiles(testing::TinyTimed(), DType::kFloat32);
+  ASSERT_TRUE(files.contains("modeling_sequela.py"));
+  const auto json = nlohmann::json::parse(files.at("config.json"));
+  const std::string name = json.at("auto_map").at("AutoModelForCausalLM");
+  EXPECT_EQ(name, "modeling_sequela." + json.at("architectures").at(0).get<std::string>());
+  EXPECT_THAT(files.at("modeling_sequela.py"), HasSubstr("class SequelaLlamaForCausalLM("));
+}
+
 TEST(ModelConfigTest, RefusesByNameWhatItDoesNotCompute) {
   EXPECT_THAT(RefusalOf({{"model_type", "gpt2"}}),
               AllOf(HasSubstr("some/config.json"), HasSubstr("model_type is \"gpt2\"")));
@@ -87,6 +146,9 @@ TEST(ModelConfigTest, RefusesByNameWhatItDoesNotCompute) {
 TEST(ModelConfigTest, SaysWhatIsWrongWithAValue) {
   EXPECT_THAT(RefusalOf({{"vocab_size", nullptr}}), HasSubstr("vocab_size is missing"));
   EXPECT_THAT(RefusalOf({{"hidden_size", "64"}}), HasSubstr("hidden_size is \"64\""));
+  const std::string endless = RefusalOf({{"hidden_size", std::vector<int>(1'000'000, 7)}});
+  EXPECT_THAT(endless, HasSubstr("hidden_size is [7,7,7,"));
+  EXPECT_LT(endless.size(), 300U);
   EXPECT_THAT(RefusalOf({{"num_key_value_heads", 3}}), HasSubstr("num_key_value_heads"));
   EXPECT_THAT(RefusalOf({{"head_dim", 12}}), HasSubstr("multiple of 8"));
   EXPECT_THROW(ModelConfigFromJson("{", "some/config.json"), InputError);

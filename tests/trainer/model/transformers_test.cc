@@ -1,6 +1,6 @@
 // ctest: timeout=300
-// A checkpoint with index positions opens in Hugging Face's transformers as it is, with the same
-// logits. Runs where SEQUELA_PYTHON names a Python with torch and transformers; skipped elsewhere.
+// A checkpoint opens in Hugging Face's transformers with the same logits: with index positions as it
+// is, with time positions by the classes that lie in it. Runs where SEQUELA_PYTHON names a Python with torch and transformers; skipped elsewhere.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,6 +26,12 @@ struct Variant {
 };
 void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 
+ModelConfig TimedAs(ModelConfig config, PositionKind position) {
+  config.position = position;
+  config.rope_time_fraction = 0.25;
+  return config;
+}
+
 class TransformersTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
@@ -41,10 +47,9 @@ class TransformersTest : public ::testing::TestWithParam<Variant> {
   std::filesystem::path Checkpoint(TrainState& state) {
     CheckpointWriter writer(state.optimizer(), state.communicator(),
                             {.folder = folder_ / "checkpoints"});
-    writer.Start(
-        {.step = 1,
-         .trainer_state = "{}",
-         .text_files = {{"config.json", ModelConfigToJson(state.config(), GetParam().dtype)}}});
+    writer.Start({.step = 1,
+                  .trainer_state = "{}",
+                  .text_files = ModelTextFiles(state.config(), GetParam().dtype)});
     writer.Finish();
     return folder_ / "checkpoints" / CheckpointName(1);
   }
@@ -56,15 +61,19 @@ class TransformersTest : public ::testing::TestWithParam<Variant> {
                               .shape = {std::ssize(values)},
                               .bytes = std::as_bytes(std::span(values))};
     };
-    WriteSafetensors(
-        folder_ / "input.safetensors",
-        std::vector{entry("token", batch.token), entry("document_begin", batch.document_begin)});
+    const SafetensorsEntry times{.name = "time_us",
+                                 .dtype = DType::kInt64,
+                                 .shape = {std::ssize(batch.time_us)},
+                                 .bytes = std::as_bytes(std::span(batch.time_us))};
+    WriteSafetensors(folder_ / "input.safetensors",
+                     std::vector{entry("token", batch.token),
+                                 entry("document_begin", batch.document_begin), times});
   }
 
   std::vector<float> LogitsOfTransformers(const std::filesystem::path& checkpoint,
                                           std::size_t count) {
     const std::string command =
-        fmt::format("'{}' '{}/tests/trainer/transformers_logits.py' '{}' '{}' 2>&1",
+        fmt::format("'{}' '{}/tests/trainer/model/transformers_logits.py' '{}' '{}' 2>&1",
                     std::getenv("SEQUELA_PYTHON"), SEQUELA_SOURCE_DIR, checkpoint.string(),
                     folder_.path().string());
     std::vector<float> logits(count);
@@ -110,6 +119,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"TiedLlamaWithBiases", testing::TinyTiedLlamaWithBiases()},
                       Variant{"Qwen2", testing::TinyQwen2()},
                       Variant{"Qwen3", testing::TinyQwen3()},
+                      Variant{"TimedLlama", testing::TinyTimed()},
+                      Variant{"TimedQwen2", TimedAs(testing::TinyQwen2(), PositionKind::kTime)},
+                      Variant{"TimedQwen3", TimedAs(testing::TinyQwen3(), PositionKind::kBoth)},
                       // Their arithmetic is fp32 on our bf16 weights: only rounding differs.
                       Variant{"Qwen3InBf16", testing::TinyQwen3(), DType::kBFloat16, 0.25}),
     [](const auto& variant) { return variant.param.name; });

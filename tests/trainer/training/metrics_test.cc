@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/atomic_file.h"
+#include "kernels/base/errors.h"
 #include "tests/testing/temp_folder.h"
 #include "trainer/training/metrics/event_file.h"
 
@@ -114,6 +115,13 @@ class MetricsTest : public ::testing::Test {
     for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
     return lines;
   }
+  // Not parsed.
+  std::vector<std::string> RawLines() const {
+    std::vector<std::string> lines;
+    std::ifstream in(Folder() / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+  }
   std::filesystem::path EventFile() const {
     for (const auto& entry : std::filesystem::directory_iterator(Folder())) {
       if (entry.path().filename().string().find("tfevents") != std::string::npos) {
@@ -131,6 +139,31 @@ class MetricsTest : public ::testing::Test {
  private:
   testing::TempFolder folder_;
 };
+
+// What a resume keeps has to be whole; what it drops may be anything (a machine that lost power).
+TEST_F(MetricsTest, ADamagedLineIsNamedWhereItWouldBeKept) {
+  const auto refusal = [&](std::int64_t resume_step) -> std::string {
+    try {
+      Open(resume_step);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  for (const char* damaged : {R"({"step":"x"})", R"({"loss":1})", "[3]", "", R"({"step":1e300})",
+                              R"({"step":-1})", "{\"step\":\x80"}) {
+    std::filesystem::remove(Folder() / "metrics.jsonl");
+    {
+      MetricsLog log = Open();
+      WriteSteps(log, 1, 3);
+    }
+    AppendTo(Folder() / "metrics.jsonl", std::string(damaged) + "\n{\"step\":4}\n");
+    EXPECT_NE(refusal(4).find("line 4 is damaged"), std::string::npos) << damaged << refusal(4);
+    EXPECT_EQ(RawLines().size(), 5U) << "nothing was dropped";
+    EXPECT_EQ(refusal(3), "accepted") << damaged;
+    EXPECT_EQ(Lines().size(), 3U) << damaged;
+  }
+}
 
 TEST_F(MetricsTest, LinesHoldTheContractsKeysAndReadBackBitForBit) {
   StepMetrics m = Step(7);

@@ -43,9 +43,9 @@ class TensorBoardTest : public ::testing::Test {
 
   nlohmann::json Scalars() {
     const auto out = folder_ / "scalars.json";
-    const std::string command =
-        fmt::format("'{}' '{}/tests/trainer/tensorboard_scalars.py' '{}' >'{}' 2>/dev/null",
-                    python_, SEQUELA_SOURCE_DIR, folder_.path().string(), out.string());
+    const std::string command = fmt::format(
+        "'{}' '{}/tests/trainer/training/tensorboard_scalars.py' '{}' >'{}' 2>/dev/null", python_,
+        SEQUELA_SOURCE_DIR, folder_.path().string(), out.string());
     EXPECT_EQ(std::system(command.c_str()), 0) << command;
     return nlohmann::json::parse(ReadFile(out));
   }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -19,6 +20,7 @@
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 #include "trainer/experiment/run_folder.h"
+#include "trainer/training/run/training_progress.h"
 
 namespace sequela {
 namespace {
@@ -119,6 +121,66 @@ TEST_F(TrainLoopTest, LeavesEverythingThatTheContractNames) {
   EXPECT_EQ(found->step, kSteps);
   EXPECT_EQ(found->best_step, Summary("run")["best_step"]);
   EXPECT_TRUE(fs::exists(folder_ / "run" / "checkpoints" / CheckpointName(found->best_step)));
+}
+
+TEST_F(TrainLoopTest, InitializerRangeScalesTheFirstWeights) {
+  const auto root_mean_square = [&](const std::string& run) {
+    const fs::path checkpoint = folder_ / run / "checkpoints" / CheckpointName(1);
+    const SafetensorsModel model = OpenWeights(checkpoint);
+    const SafetensorsEntry& entry = model.Get("model.layers.0.mlp.gate_proj.weight");
+    std::vector<float> values(static_cast<std::size_t>(entry.num_elements()));
+    model.ReadFloats(entry.name, entry.shape, values);
+    double sum = 0.0;
+    for (const float value : values) sum += static_cast<double>(value) * value;
+    return std::sqrt(sum / static_cast<double>(values.size()));
+  };
+  const std::string still = "optimizer.learning_rate=1e-30";
+  const std::string steps = "schedule.steps=1";
+  const std::string warmup = "schedule.warmup_steps=0";
+  TrainWith({still, warmup, steps, "run.folder=" + (folder_ / "plain").string()});
+  TrainWith({still, warmup, steps, "model.initializer_range=0.2",
+             "run.folder=" + (folder_ / "wide").string()});
+  EXPECT_NEAR(root_mean_square("plain"), 0.02, 0.002);  // of 512 normal values
+  EXPECT_NEAR(root_mean_square("wide") / root_mean_square("plain"), 10.0, 1e-3);
+}
+
+TEST_F(TrainLoopTest, InitFromChecksTheFilesAndNeedsNoneOfTheOptimizers) {
+  TrainWith();
+  const fs::path checkpoint = folder_ / "run" / "checkpoints" / CheckpointName(kSteps);
+  fs::remove(checkpoint / "optimizer-rank-00000-of-00001.safetensors");
+  const std::string other = "run.folder=" + (folder_ / "other").string();
+  TrainWith({other, "model.initializer_range=0.05"}, {.init_from = checkpoint});
+  fs::remove_all(folder_ / "other");
+  std::string bytes = ReadFile(checkpoint / "model.safetensors");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  std::ofstream(checkpoint / "model.safetensors", std::ios::binary) << bytes;
+  EXPECT_THAT(ErrorWith({other}, {.init_from = checkpoint}), HasSubstr("CRC-32C"));
+}
+
+// JSON has no NaN: a loss that is none must not make a checkpoint unreadable.
+TEST_F(TrainLoopTest, ProgressReadsBackWhateverTheLoss) {
+  TrainingProgress progress{.step = 7, .tokens = 100, .targets = 90};
+  progress.last_loss = NAN;
+  progress.best_nll = 1.25;
+  const FoundCheckpoint found{.folder = "checkpoint",
+                              .trainer_state = ProgressToJson(progress, {.row = 12}, "hash")};
+  const RestoredProgress restored = ProgressFromJson(found);
+  EXPECT_TRUE(std::isnan(restored.progress.last_loss));
+  EXPECT_EQ(restored.progress.best_nll, 1.25);
+  EXPECT_EQ(restored.progress.step, 7);
+  EXPECT_EQ(restored.loader.row, 12);
+  FoundCheckpoint damaged = found;
+  damaged.trainer_state = R"({"loader_row": -3})";
+  EXPECT_THROW(ProgressFromJson(damaged), InputError);
+}
+
+TEST_F(TrainLoopTest, RefusesSizesBeyondAllMeasure) {
+  EXPECT_THAT(ErrorWith({"data.global_batch_tokens=1000000000000000"}),
+              AllOf(HasSubstr("data.global_batch_tokens"), HasSubstr("more than 100 times")));
+  EXPECT_THAT(ErrorWith({"parallel.microbatch_tokens=1000000000000000"}),
+              HasSubstr("parallel.microbatch_tokens"));
+  EXPECT_THAT(ErrorWith({"schedule.steps=0", "schedule.epochs=999999999"}),
+              AllOf(HasSubstr("schedule.epochs"), HasSubstr("schedule.steps")));
 }
 
 TEST_F(TrainLoopTest, LearnsSomething) {

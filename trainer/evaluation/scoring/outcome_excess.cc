@@ -29,7 +29,9 @@ std::vector<double> OutcomeExcess::ModelProbabilities(std::span<const float> log
   std::vector<double> probabilities;
   for (const SimulatorOracle::Outcome& outcome : oracle_.outcomes()) {
     const auto token = static_cast<std::size_t>(outcome.token);
-    probabilities.push_back(std::exp(corrected(token) - largest) / sum);
+    // Of a model that is all but certain: the excess stays finite.
+    probabilities.push_back(
+        std::clamp(std::exp(corrected(token) - largest) / sum, 0x1.0p-1000, 1.0 - 0x1.0p-53));
   }
   return probabilities;
 }

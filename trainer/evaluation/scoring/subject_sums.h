@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/base/check.h"
+#include "kernels/base/errors.h"
 #include "runtime/communicator.h"
 #include "trainer/statistics/bootstrap.h"
 
@@ -48,8 +49,15 @@ class SubjectSums {
       : columns_(kOutcomeColumns + 3 * outcomes),
         sums_(static_cast<std::size_t>(subjects) * columns_) {}
 
+  // Throws InputError where `value` is no finite number: a model that overflows has no score.
   void Add(std::int64_t subject, std::size_t column, double value) {
     // 2^-32 resolves 1e-10 nats and leaves room for 2e9 of them.
+    if (!(std::abs(value) < kLargest)) {
+      throw InputError(
+          "a score of this evaluation is {}, no finite number: the model's weights are finite, but "
+          "what it computes from them is not",
+          value);
+    }
     sums_[static_cast<std::size_t>(subject) * columns_ + column] += std::llround(value * kScale);
   }
   void AddOverRanks(Communicator& communicator) { communicator.AllReduceSum(sums_); }
@@ -75,6 +83,7 @@ class SubjectSums {
 
  private:
   static constexpr double kScale = 0x1.0p32;
+  static constexpr double kLargest = 0x1.0p30;
   std::size_t columns_;
   std::vector<std::int64_t> sums_;  // [subjects, columns]
 };

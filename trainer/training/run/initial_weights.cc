@@ -4,31 +4,18 @@
 #include <string>
 
 #include "kernels/base/errors.h"
-#include "runtime/checkpoint.h"
-#include "trainer/experiment/run_folder.h"
-#include "trainer/model/hf_model.h"
 
 namespace sequela {
 
 namespace fs = std::filesystem;
 
-fs::path WeightsFolderOf(const fs::path& init_from) {
-  if (!fs::exists(init_from)) {
-    throw InputError("--init-from {}: there is nothing here", init_from.string());
-  }
-  if (!fs::exists(init_from / "experiment.yaml")) return init_from;
-  const StoredRun run = OpenRun(init_from);
-  const auto newest = FindCheckpoint(run.checkpoints());
-  if (!newest) throw InputError("--init-from {}: this run has no checkpoint", init_from.string());
-  if (newest->best_step < 0) return newest->folder;
-  return run.checkpoints() / CheckpointName(newest->best_step);
-}
-
-void CheckSameArchitecture(const fs::path& folder, ModelConfig wanted) {
-  ModelConfig found = LoadModelConfig(folder);
+void CheckSameArchitecture(const fs::path& folder, ModelConfig found, const ModelConfig& wanted) {
   found.max_position_embeddings = wanted.max_position_embeddings;
   found.dropout = wanted.dropout;
   found.attention_dropout = wanted.attention_dropout;
+  found.initializer_range = wanted.initializer_range;
+  found.bos_token_id = wanted.bos_token_id;
+  found.eos_token_id = wanted.eos_token_id;
   if (found == wanted) return;
   std::istringstream found_lines(ModelConfigToJson(found, DType::kFloat32));
   std::istringstream wanted_lines(ModelConfigToJson(wanted, DType::kFloat32));

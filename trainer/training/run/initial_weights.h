@@ -7,11 +7,9 @@
 
 namespace sequela {
 
-// The folder of weights that --init-from means: of a run, its best checkpoint. Throws InputError
-// where there is none.
-std::filesystem::path WeightsFolderOf(const std::filesystem::path& init_from);
-
-// Refuses weights of another architecture by the first setting that differs: InputError.
-void CheckSameArchitecture(const std::filesystem::path& folder, ModelConfig wanted);
+// Refuses weights of another architecture than the experiment's (`wanted`) by the first setting that
+// differs: InputError naming their folder. Settings that change no given weight may differ.
+void CheckSameArchitecture(const std::filesystem::path& folder, ModelConfig found,
+                           const ModelConfig& wanted);
 
 }  // namespace sequela

@@ -6,6 +6,8 @@
 #include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/writer_lock.h"
+#include "runtime/log.h"
 #include "trainer/evaluation/split_score.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/open_device.h"
@@ -56,10 +58,13 @@ RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_
       store(ChainStore::Open(RequireStore(experiment))),
       config(ModelConfigOf(experiment, store.vocabulary().size())),
       state_options(TrainStateOptionsOf(experiment, world)) {
+  config.bos_token_id = store.vocabulary().bos();
+  config.eos_token_id = store.vocabulary().end();
   if (experiment.objective.event_balance_alpha != 1.0) BalanceTargets();
   FindResumePoint();
   if (!checkpoint && !options.init_from.empty()) {
-    CheckSameArchitecture(WeightsFolderOf(options.init_from), config);
+    initial = OpenInitialWeights(options.init_from, communicator);
+    CheckSameArchitecture(initial.folder, initial.model->config(), config);
   }
   OpenLoader();
 }
@@ -69,10 +74,19 @@ void RunSetup::BalanceTargets() {
   for (const float weight : target_weights) log_weights.push_back(std::log(weight));
 }
 
+void RunSetup::TakeLock() {
+  lock = WriterLock::Take(run.folder, run.folder);
+  if (lock && !lock->takeover().empty()) LogWarning("{}", lock->takeover());
+}
+
 void RunSetup::FindResumePoint() {
   run.folder = RequireRunFolder(experiment);
   run.experiment = experiment;
   stored = FindRun(run.folder);
+  if (stored && is_first_rank() && !options.dry_run) {
+    TakeLock();
+    stored = FindRun(run.folder);  // as the last holder left it
+  }
   if (stored) {
     CheckStoredRun();
     checkpoint = FindCheckpoint(run.checkpoints(), communicator);

@@ -8,9 +8,11 @@
 
 #include "dataio/loader/batch_loader.h"
 #include "dataio/store/chain_store.h"
+#include "kernels/base/writer_lock.h"
 #include "runtime/checkpoint.h"
 #include "runtime/world.h"
 #include "trainer/experiment/run_folder.h"
+#include "trainer/experiment/run_weights.h"
 #include "trainer/model/model_config.h"
 #include "trainer/training/run/training_progress.h"
 #include "trainer/training/train_loop.h"
@@ -23,6 +25,9 @@ struct RunSetup {
   // Collective. Throws InputError where settings, store, folder or weights do not fit each other.
   RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
 
+  // Makes this job the one that writes the run's folder, which exists. On the first rank; throws
+  // InputError where another job is writing there.
+  void TakeLock();
   bool is_first_rank() const { return communicator.rank() == 0; }
 
   Experiment experiment;
@@ -36,9 +41,12 @@ struct RunSetup {
   std::vector<float> target_weights;  // empty: all 1
   std::vector<float> log_weights;     // likewise
 
+  // The first rank's, for all ranks; none in a dry run, and none of a run that is still to be made.
+  std::unique_ptr<WriterLock> lock;
   StoredRun run;
   std::optional<StoredRun> stored;            // what lay in the folder
   std::optional<FoundCheckpoint> checkpoint;  // where the run goes on
+  RunWeights initial;                         // --init-from's, where the run begins with them
   TrainingProgress progress;                  // there, or at the beginning
   std::unique_ptr<BatchLoader> loader;
   std::int64_t total_steps = 0;

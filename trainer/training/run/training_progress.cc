@@ -1,10 +1,20 @@
 #include "trainer/training/run/training_progress.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
-#include "kernels/base/errors.h"
+#include "kernels/base/json_fields.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
+namespace {
+
+// JSON has no NaN: it is written as null.
+double NumberOf(const JsonField& field) {
+  return field.IsNull() ? std::numeric_limits<double>::quiet_NaN() : field.Number();
+}
+
+}  // namespace
 
 std::string ProgressToJson(const TrainingProgress& progress, const LoaderState& loader,
                            const std::string& result_hash) {
@@ -25,25 +35,23 @@ std::string ProgressToJson(const TrainingProgress& progress, const LoaderState& 
 }
 
 RestoredProgress ProgressFromJson(const FoundCheckpoint& checkpoint) {
-  try {
-    const auto json = nlohmann::json::parse(checkpoint.trainer_state);
-    RestoredProgress restored;
-    restored.loader.row = json.at("loader_row");
-    TrainingProgress& p = restored.progress;
-    p.step = json.at("step");
-    p.tokens = json.at("tokens");
-    p.targets = json.at("targets");
-    p.skipped_steps = json.at("skipped_steps");
-    p.best_nll = json.at("best_nll");
-    p.best_step = json.at("best_step");
-    p.evaluations_since_best = json.at("evaluations_since_best");
-    p.last_evaluated_step = json.at("last_evaluated_step");
-    p.last_loss = json.at("last_loss");
-    return restored;
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError("{}: this checkpoint's state is not one of sequela train: {}",
-                     checkpoint.folder.string(), error.what());
-  }
+  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  const std::string place = (checkpoint.folder / "state.json").string() + ": trainer";
+  const nlohmann::json document = ParseJsonText(checkpoint.trainer_state, place);
+  const JsonField json(document, place);
+  RestoredProgress restored;
+  restored.loader.row = json["loader_row"].Integer(0, kMost);
+  TrainingProgress& p = restored.progress;
+  p.step = json["step"].Integer(0, kMost);
+  p.tokens = json["tokens"].Integer(0, kMost);
+  p.targets = json["targets"].Integer(0, kMost);
+  p.skipped_steps = json["skipped_steps"].Integer(0, kMost);
+  p.best_nll = NumberOf(json["best_nll"]);
+  p.best_step = json["best_step"].Integer(-1, kMost);
+  p.evaluations_since_best = json["evaluations_since_best"].Integer(0, kMost);
+  p.last_evaluated_step = json["last_evaluated_step"].Integer(-1, kMost);
+  p.last_loss = NumberOf(json["last_loss"]);
+  return restored;
 }
 
 }  // namespace sequela
