@@ -10,6 +10,7 @@
 # The exit code is the command's own, or 128 + the signal that ended a rank; 2 where the arguments are
 # wrong, 4 where this machine lacks something.
 set -uo pipefail
+{  # read as a whole: whoever edits this file while a training runs does not change what ends it
 
 # Requests to stop. The first one's exit code is this script's where the command does not serve it.
 child=""
@@ -220,3 +221,4 @@ elif (( status != 0 && status != 3 && ! spoke )); then
   say "$1 ended with exit code $status"
 fi
 exit "$status"
+}
