@@ -30,7 +30,6 @@ EvaluationWindows::EvaluationWindows(const ChainStore& store, const EvaluationOp
       table_(store, {.split = options.split,
                      .context_length = options.context_length,
                      .context_overlap = options.context_length / 2}) {
-  SEQUELA_CHECK(options.rank >= 0 && options.rank < options.num_ranks);
   if (options.microbatch_tokens < options.context_length) {
     throw InputError(
         "parallel.microbatch_tokens: found {}, expected at least {}, "
@@ -39,14 +38,13 @@ EvaluationWindows::EvaluationWindows(const ChainStore& store, const EvaluationOp
   }
   const std::vector<std::int64_t> chosen = ChosenWindows(table_.size(), options.max_windows);
   std::int64_t tokens = 0;
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    if (static_cast<std::int64_t>(i) % options.num_ranks != options.rank) continue;
-    const std::int64_t length = table_[chosen[i]].length;
+  for (const std::int64_t window : chosen) {
+    const std::int64_t length = table_[window].length;
     if (batches_.empty() || tokens + length > options.microbatch_tokens) {
       batches_.emplace_back();
       tokens = 0;
     }
-    batches_.back().push_back(chosen[i]);
+    batches_.back().push_back(window);
     tokens += length;
   }
 }

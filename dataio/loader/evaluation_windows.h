@@ -17,8 +17,6 @@ struct EvaluationOptions {
   std::int64_t context_length = 512;
   std::int64_t microbatch_tokens = 8192;  // >= context_length
   std::int64_t max_windows = 0;           // 0: all; else this many, drawn evenly by a fixed order
-  std::int64_t rank = 0;                  // windows are dealt to ranks one by one
-  std::int64_t num_ranks = 1;
 };
 
 struct EvaluationBatch {
@@ -36,7 +34,7 @@ class EvaluationWindows {
   // Throws InputError where the split has no targets.
   EvaluationWindows(const ChainStore& store, const EvaluationOptions& options);
 
-  std::int64_t num_batches() const;  // of this rank; the ranks' numbers may differ
+  std::int64_t num_batches() const;
   // REQUIRES: 0 <= index < num_batches().
   EvaluationBatch Load(std::int64_t index) const;
   // Of the whole split, whatever max_windows.

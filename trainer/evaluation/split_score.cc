@@ -1,29 +1,49 @@
 #include "trainer/evaluation/split_score.h"
 
-#include <vector>
+#include <cmath>
+#include <limits>
+
+#include "trainer/evaluation/scoring/subject_sums.h"
 
 namespace sequela {
 namespace {
 
-enum Column : std::size_t { kTargets, kEvents, kNll, kTop1, kNumColumns };
+class SplitVisitor : public TargetVisitor {
+ public:
+  SplitVisitor(const ChainStore& store, Split split)
+      : subjects_(store, split), sums_(subjects_.size(), columns_.count()) {}
 
-void AddBatch(const ChainStore& store, const EvaluationBatch& input, const TokenScores& scores,
-              std::span<double> sums) {
-  const std::vector<float>& nll = scores.corrected_nll.empty() ? scores.nll : scores.corrected_nll;
-  for (std::size_t d = 0; d < input.subject.size(); ++d) {
-    const ChainView chain = store.chain(input.subject[d]);
-    const auto begin = static_cast<std::size_t>(input.batch.document_begin[d]);
-    const auto end = static_cast<std::size_t>(input.batch.document_begin[d + 1]);
-    for (std::size_t t = begin; t < end; ++t) {
-      if (input.chain_index[t] < 0) continue;
-      const bool is_event = chain.code[static_cast<std::size_t>(input.chain_index[t])] != kNoCode;
-      sums[kTargets] += 1.0;
-      sums[kEvents] += is_event ? 1.0 : 0.0;
-      sums[kNll] += nll[t];
-      sums[kTop1] += scores.rank[t] == 0 ? 1.0 : 0.0;
-    }
+  void BeginWindow(std::int64_t subject, const ChainView& /*chain*/) override {
+    row_ = subjects_.row_of[static_cast<std::size_t>(subject)];
   }
-}
+  void Add(const ScoredTarget& target) override {
+    sums_.Add(row_, targets_, 1.0);
+    if (target.is_event()) sums_.Add(row_, events_, 1.0);
+    if (target.target_rank == 0) sums_.Add(row_, top1_, 1.0);
+    const bool is_score = SubjectSums::Holds(target.nll);
+    sums_.Add(row_, is_score ? nll_ : non_finite_, is_score ? target.nll : 1.0);
+  }
+  SplitScore Total(Communicator& communicator) {
+    sums_.AddOverRanks(communicator);
+    const double targets = sums_.Total(targets_);
+    const double events = sums_.Total(events_);
+    const double nll = sums_.Total(non_finite_) == 0.0 ? sums_.Total(nll_)
+                                                       : std::numeric_limits<double>::quiet_NaN();
+    return {std::llround(targets), std::llround(events), nll / targets, nll / events,
+            sums_.Total(top1_) / targets};
+  }
+
+ private:
+  SplitSubjects subjects_;
+  SumColumns columns_;
+  SumColumn targets_ = columns_.Next();
+  SumColumn events_ = columns_.Next();
+  SumColumn nll_ = columns_.Next();
+  SumColumn non_finite_ = columns_.Next();
+  SumColumn top1_ = columns_.Next();
+  SubjectSums sums_;
+  std::int64_t row_ = 0;
+};
 
 }  // namespace
 
@@ -40,23 +60,12 @@ bool SplitHasTargets(const ChainStore& store, Split split) {
 }
 
 SplitScore ScoreSplit(Decoder& decoder, FlatBuffers& buffers, Communicator& communicator,
-                      const ChainStore& store, const EvaluationWindows& windows,
+                      const ChainStore& store, Split split, const EvaluationWindows& windows,
                       std::span<const float> log_weights) {
-  const std::int64_t batches = windows.num_batches();
-  std::vector<double> sums(static_cast<std::size_t>(batches) * kNumColumns, 0.0);
-  for (std::int64_t k = communicator.rank(); k < batches; k += communicator.size()) {
-    const EvaluationBatch input = windows.Load(k);
-    const TokenScores scores = decoder.Evaluate(
-        buffers, input.batch, {.log_class_weight = log_weights, .group_of_token = {}});
-    AddBatch(store, input, scores,
-             std::span(sums).subspan(static_cast<std::size_t>(k) * kNumColumns, kNumColumns));
-  }
-  communicator.AllReduceSum(std::span<double>(sums));
-  double total[kNumColumns] = {};
-  for (std::size_t i = 0; i < sums.size(); ++i) total[i % kNumColumns] += sums[i];
-  return {static_cast<std::int64_t>(total[kTargets]), static_cast<std::int64_t>(total[kEvents]),
-          total[kNll] / total[kTargets], total[kNll] / total[kEvents],
-          total[kTop1] / total[kTargets]};
+  SplitVisitor visitor(store, split);
+  ScoreTargets(decoder, buffers, communicator, store, windows,
+               {.log_class_weight = log_weights, .group_of_token = {}}, visitor);
+  return visitor.Total(communicator);
 }
 
 }  // namespace sequela

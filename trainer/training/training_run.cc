@@ -219,7 +219,7 @@ void TrainingRun::EvaluateOnTuning() {
   my.setup.communicator.SetActivity(my.progress.step, "evaluating");
   const SplitScore score =
       ScoreSplit(my.state->decoder(), my.state->buffers(), my.state->communicator(), my.setup.store,
-                 *my.tuning, my.setup.log_weights);
+                 Split::kTuning, *my.tuning, my.setup.log_weights);
   TrainingProgress& p = my.progress;
   p.last_evaluated_step = p.step;
   my.best_is_new =

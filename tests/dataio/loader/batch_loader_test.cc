@@ -356,60 +356,51 @@ TEST_F(BatchLoaderTest, RefusesWhatCannotWork) {
 TEST_F(BatchLoaderTest, EvaluationSeesEveryTargetOnceWithHalfTheContextBeforeIt) {
   const ChainStore& store = Store({.subjects = 30, .shortest_events = 1, .longest_events = 300});
   constexpr std::int64_t kContext = 64;
-  for (const std::int64_t ranks : {1, 3}) {
-    std::map<std::pair<std::int64_t, std::int64_t>, int> found;  // (subject, index in its chain)
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const EvaluationWindows windows(store, {.split = Split::kHeldOut,
-                                              .context_length = kContext,
-                                              .microbatch_tokens = 256,
-                                              .rank = rank,
-                                              .num_ranks = ranks});
-      for (std::int64_t b = 0; b < windows.num_batches(); ++b) {
-        const EvaluationBatch evaluation = windows.Load(b);
-        ExpectWellFormed(evaluation.batch);
-        EXPECT_LE(evaluation.batch.num_tokens(), 256);
-        for (std::size_t d = 0; d < evaluation.subject.size(); ++d) {
-          const ChainView chain = store.chain(evaluation.subject[d]);
-          const std::int64_t first = HeadOf(store.vocabulary(), chain).static_end;
-          for (auto i = static_cast<std::size_t>(evaluation.batch.document_begin[d]);
-               i < static_cast<std::size_t>(evaluation.batch.document_begin[d + 1]); ++i) {
-            const std::int64_t index = evaluation.chain_index[i];
-            if (evaluation.batch.target[i] == Batch::kNoTarget) {
-              EXPECT_EQ(index, -1);
-              continue;
-            }
-            EXPECT_EQ(chain.token(index), evaluation.batch.target[i]);
-            EXPECT_GE(evaluation.context_tokens[i], std::min(index - first, kContext / 2));
-            ++found[{evaluation.subject[d], index}];
-          }
+  const EvaluationWindows windows(
+      store, {.split = Split::kHeldOut, .context_length = kContext, .microbatch_tokens = 256});
+  std::map<std::pair<std::int64_t, std::int64_t>, int> found;  // (subject, index in its chain)
+  for (std::int64_t b = 0; b < windows.num_batches(); ++b) {
+    const EvaluationBatch evaluation = windows.Load(b);
+    ExpectWellFormed(evaluation.batch);
+    EXPECT_LE(evaluation.batch.num_tokens(), 256);
+    for (std::size_t d = 0; d < evaluation.subject.size(); ++d) {
+      const ChainView chain = store.chain(evaluation.subject[d]);
+      const std::int64_t first = HeadOf(store.vocabulary(), chain).static_end;
+      for (auto i = static_cast<std::size_t>(evaluation.batch.document_begin[d]);
+           i < static_cast<std::size_t>(evaluation.batch.document_begin[d + 1]); ++i) {
+        const std::int64_t index = evaluation.chain_index[i];
+        if (evaluation.batch.target[i] == Batch::kNoTarget) {
+          EXPECT_EQ(index, -1);
+          continue;
         }
+        EXPECT_EQ(chain.token(index), evaluation.batch.target[i]);
+        EXPECT_GE(evaluation.context_tokens[i], std::min(index - first, kContext / 2));
+        ++found[{evaluation.subject[d], index}];
       }
     }
-    for (std::int64_t s = 0; s < store.num_subjects(); ++s) {
-      const ChainView chain = store.chain(s);
-      for (std::int64_t i = 0; i < chain.size(); ++i) {
-        const bool expected =
-            chain.split == Split::kHeldOut && IsTarget(store.vocabulary()[chain.token(i)]);
-        EXPECT_EQ(found.contains({s, i}), expected);
-        if (expected) {
-          EXPECT_EQ((found[{s, i}]), 1);
-        }
+  }
+  for (std::int64_t s = 0; s < store.num_subjects(); ++s) {
+    const ChainView chain = store.chain(s);
+    for (std::int64_t i = 0; i < chain.size(); ++i) {
+      const bool expected =
+          chain.split == Split::kHeldOut && IsTarget(store.vocabulary()[chain.token(i)]);
+      EXPECT_EQ(found.contains({s, i}), expected);
+      if (expected) {
+        EXPECT_EQ((found[{s, i}]), 1);
       }
     }
   }
 }
 
-TEST_F(BatchLoaderTest, EvaluationOfSomeWindowsIsTheSameSubsetForAnyRanks) {
+TEST_F(BatchLoaderTest, EvaluationOfSomeWindowsIsTheSameSubsetForAnyBatches) {
   const ChainStore& store = Store({.subjects = 60});
   std::set<std::int64_t> samples[2];
-  for (const std::int64_t ranks : {1, 2}) {
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      const EvaluationWindows windows(
-          store, {.context_length = 64, .max_windows = 7, .rank = rank, .num_ranks = ranks});
-      for (std::int64_t b = 0; b < windows.num_batches(); ++b) {
-        const Batch batch = windows.Load(b).batch;
-        samples[ranks - 1].insert(batch.sample.begin(), batch.sample.end());
-      }
+  for (const std::size_t i : {0, 1}) {
+    const EvaluationWindows windows(
+        store, {.context_length = 64, .microbatch_tokens = i == 0 ? 64 : 4096, .max_windows = 7});
+    for (std::int64_t b = 0; b < windows.num_batches(); ++b) {
+      const Batch batch = windows.Load(b).batch;
+      samples[i].insert(batch.sample.begin(), batch.sample.end());
     }
   }
   EXPECT_EQ(samples[0].size(), 7U);

@@ -339,5 +339,29 @@ TEST_F(EvaluateTest, FormsHoldTheContractsKeysAndFitTheTerminal) {
   }
 }
 
+// Tuning while training goes on and `evaluate` read one pass: the figures are the same bits, whatever
+// windows share a batch.
+TEST_F(EvaluateTest, OnTuningFindsWhatTrainingFound) {
+  for (const char* alpha : {"1", "0.5"}) {
+    const StoredRun run = TrainRun(
+        {std::string("objective.event_balance_alpha=") + alpha,
+         std::string("run.folder=") + (folder_ / (std::string("tuned") + alpha)).string()});
+    std::istringstream lines(ReadFile(run.folder / "metrics.jsonl"));
+    nlohmann::json last;
+    for (std::string line; std::getline(lines, line);) {
+      const auto json = nlohmann::json::parse(line);
+      if (json.value("split", "") == "tuning") last = json;
+    }
+    const EvaluationReport report =
+        Evaluate(run, {.split = Split::kTuning, .newest = true}, World::Instance());
+    EXPECT_EQ(report.checkpoint_step, last.at("step"));
+    EXPECT_EQ(report.targets, last.at("targets"));
+    EXPECT_EQ(report.events, last.at("events"));
+    EXPECT_EQ(report.nll_per_token.value, last.at("nll_per_token"));
+    EXPECT_EQ(report.nll_per_event.value, last.at("nll_per_event"));
+    EXPECT_EQ(report.top1.value, last.at("top1"));
+  }
+}
+
 }  // namespace
 }  // namespace sequela

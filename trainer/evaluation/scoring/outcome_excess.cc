@@ -38,7 +38,8 @@ std::vector<double> OutcomeExcess::ModelProbabilities(std::span<const float> log
 
 void OutcomeExcess::Add(const EvaluationBatch& input, std::span<const float> logits_TV,
                         std::span<const float> log_weights,
-                        std::span<const std::int64_t> row_of_subject, SubjectSums& sums) {
+                        std::span<const std::int64_t> row_of_subject,
+                        std::span<const OutcomeColumns> columns, SubjectSums& sums) {
   const std::size_t outcomes = oracle_.outcomes().size();
   const std::size_t vocabulary = logits_TV.size() / input.batch.token.size();
   for (std::size_t d = 0; d < input.subject.size(); ++d) {
@@ -58,10 +59,10 @@ void OutcomeExcess::Add(const EvaluationBatch& input, std::span<const float> log
           store_.chain(subject_).time_us[static_cast<std::size_t>(*found)] - birth_us_;
       for (std::size_t o = 0; o < outcomes; ++o) {
         const double truth = distribution_.probability[timestamp * outcomes + o];
-        const std::size_t column = kOutcomeColumns + 3 * o;
-        sums.Add(row, column, 1.0);
-        sums.Add(row, column + 1, BinaryExcess(truth, model[o]));
-        sums.Add(row, column + 2, BinaryExcess(truth, age_sex_.Probability(female_, age_us, o)));
+        sums.Add(row, columns[o].timestamps, 1.0);
+        sums.Add(row, columns[o].excess, BinaryExcess(truth, model[o]));
+        sums.Add(row, columns[o].age_sex_excess,
+                 BinaryExcess(truth, age_sex_.Probability(female_, age_us, o)));
       }
     }
   }

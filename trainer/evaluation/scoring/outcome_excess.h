@@ -9,7 +9,7 @@
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator/simulator_oracle.h"
 #include "dataio/store/chain_store.h"
-#include "trainer/evaluation/scoring/subject_sums.h"
+#include "trainer/evaluation/scoring/evaluation_columns.h"
 
 namespace sequela {
 
@@ -20,10 +20,11 @@ class OutcomeExcess {
       : store_(store), oracle_(oracle), age_sex_(store, oracle) {}
 
   // Adds one batch's excess. `logits_TV` are those of the batch; log_weights [V] or empty are taken
-  // off them; row_of_subject [store's subjects] gives each subject's row in `sums`.
+  // off them; row_of_subject [store's subjects] gives each subject's row in `sums`; `columns` are
+  // those of the oracle's outcomes.
   void Add(const EvaluationBatch& input, std::span<const float> logits_TV,
            std::span<const float> log_weights, std::span<const std::int64_t> row_of_subject,
-           SubjectSums& sums);
+           std::span<const OutcomeColumns> columns, SubjectSums& sums);
 
  private:
   void LookUp(std::int64_t subject);
