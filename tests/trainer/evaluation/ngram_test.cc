@@ -157,5 +157,49 @@ TEST(Ngram, ProbabilitiesOfAllSymbolsAddUpToOne) {
   EXPECT_NEAR(sum.copy_last, 1.0, 1e-12);
 }
 
+// Symbols that repeat the one before with probability `stay` and are uniform otherwise.
+std::vector<SymbolSequence> StickySequences(std::uint64_t seed, double stay, int num_symbols) {
+  PhiloxStream random(seed, HashName("test/ngram/sticky"), 0);
+  std::vector<std::int32_t> symbols = {0};
+  for (int i = 0; i < 200'000; ++i) {
+    const auto fresh = static_cast<std::int32_t>(random.NextWord() % num_symbols);
+    symbols.push_back(random.NextUniform() < stay ? symbols.back() : fresh);
+  }
+  return {Sequence(std::move(symbols), 1)};
+}
+
+double MeanCopyNll(const NgramModel& model, const std::vector<SymbolSequence>& sequences) {
+  double nll = 0.0, targets = 0.0;
+  for (const SymbolSequence& s : sequences) {
+    for (std::size_t i = 1; i < s.symbol.size(); ++i, ++targets) {
+      nll -= std::log(model.At(s, static_cast<std::int64_t>(i)).copy_last);
+    }
+  }
+  return nll / targets;
+}
+
+// Where a source repeats itself, copy-last is that source: its NLL is the source's entropy,
+//   -(s + (1 - s) / V) ln(s + (1 - s) / V) - (V - 1) / V (1 - s) ln((1 - s) / V).
+// Where it repeats itself less often than the unigram expects, the best weight is 0.
+TEST(Ngram, CopyLastFindsHowOftenASourceRepeatsItself) {
+  constexpr int kSymbols = 20;
+  for (const double stay : {0.3, 0.05}) {
+    const NgramModel model(kSymbols, kSymbols, SourceOf(StickySequences(1, stay, kSymbols)),
+                           SourceOf(StickySequences(2, stay, kSymbols)));
+    const double other = (1.0 - stay) / kSymbols;
+    const double repeat = stay + other;
+    const double entropy = -repeat * std::log(repeat) - (kSymbols - 1) * other * std::log(other);
+    // The mean of 200,000 logarithms, each within ln V of the entropy: 4 standard errors.
+    EXPECT_NEAR(MeanCopyNll(model, StickySequences(3, stay, kSymbols)), entropy,
+                4 * std::log(kSymbols) / std::sqrt(200'000.0));
+    EXPECT_LT(entropy, std::log(kSymbols) - 1e-3);
+  }
+  std::vector<std::int32_t> never;
+  for (int i = 0; i < 5000; ++i) never.push_back(i % 7);
+  const NgramModel model(7, 7, SourceOf({Sequence(never)}), SourceOf({Sequence(never)}));
+  const NgramProbabilities p = model.At(Sequence({2, 3}), 1);
+  EXPECT_NEAR(p.copy_last, p.unigram, 1e-12);
+}
+
 }  // namespace
 }  // namespace sequela
