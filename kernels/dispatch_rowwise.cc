@@ -230,18 +230,6 @@ void TileSquareSums(const Exec& exec, const TileSquareSumsArgs& args) {
   Run(exec, args, cpu::TileSquareSums, cuda::TileSquareSums);
 }
 
-double SumOfTiles(std::span<const double> partials) {
-  double sum = 0.0;
-  for (const double partial : partials) sum += partial;
-  return sum;
-}
-
-std::int64_t FirstNonFiniteTile(std::span<const double> partials) {
-  const auto found =
-      std::ranges::find_if(partials, [](double value) { return !std::isfinite(value); });
-  return found == partials.end() ? -1 : found - partials.begin();
-}
-
 std::int64_t FirstNonFiniteElement(std::span<const float> x) {
   const auto found = std::ranges::find_if(x, [](float value) { return !std::isfinite(value); });
   return found == x.end() ? -1 : found - x.begin();

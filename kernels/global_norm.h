@@ -20,13 +20,8 @@ struct TileSquareSumsArgs {
 // finite floats do not overflow in fp64. So this one pass is the finiteness test as well.
 void TileSquareSums(const Exec& exec, const TileSquareSumsArgs& args);
 
-// The partials added in order; the norm is its root. On the host.
-double SumOfTiles(std::span<const double> partials);
-
-// The first tile whose partial is not finite, or -1. On the host.
-std::int64_t FirstNonFiniteTile(std::span<const double> partials);
-
-// The first element that is not finite, or -1; for the message after a tile was found. On the host.
+// The first element that is not finite, or -1: for the message once a tile's partial was not finite.
+// On the host.
 std::int64_t FirstNonFiniteElement(std::span<const float> x);
 
 }  // namespace sequela

@@ -42,11 +42,6 @@ class Staging {
   void Release(int slot);
 
   std::int64_t capacity_bytes() const { return slots_[0].host.size_bytes(); }
-  // What the slots take on the device, and pinned on the host.
-  static std::int64_t DeviceBytes(const Device& device, std::int64_t capacity_bytes) {
-    return device.is_host() ? 0 : kSlots * capacity_bytes;
-  }
-  static std::int64_t HostBytes(std::int64_t capacity_bytes) { return kSlots * capacity_bytes; }
 
  private:
   struct Slot {

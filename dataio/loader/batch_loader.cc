@@ -117,11 +117,9 @@ struct BatchLoader::Impl {
     for (const std::int64_t window : windows) {
       lengths.push_back(table[window].length);
       input.global_tokens += table[window].length;
-      input.global_targets += table[window].num_targets;
     }
     input.global_windows = static_cast<std::int64_t>(windows.size());
     input.next_state.row = from.row + input.global_windows;
-    input.epoch = static_cast<double>(input.next_state.row) / static_cast<double>(table.size());
     const auto mine = DealToRanks(lengths, options.num_ranks,
                                   options.quadratic_length)[static_cast<std::size_t>(options.rank)];
     std::vector<std::int64_t> my_lengths;

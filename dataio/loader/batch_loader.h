@@ -48,8 +48,6 @@ struct StepInput {
   LoaderState next_state;           // the state after this step
   std::int64_t global_windows = 0;  // over all ranks
   std::int64_t global_tokens = 0;
-  std::int64_t global_targets = 0;
-  double epoch = 0;         // epochs finished after this step, with fraction
   double wait_seconds = 0;  // that Next() waited for it
 };
 

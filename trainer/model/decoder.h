@@ -42,8 +42,6 @@ struct DropoutKeys {
 
 struct BatchLoss {
   double loss_sum = 0.0;             // sum over targets of weight * nll (natural logarithm)
-  double weight_sum = 0.0;           // sum over targets of weight
-  std::int64_t targets = 0;          // rows with a target
   std::int64_t non_finite_row = -1;  // the first row whose nll is NaN or infinite
 };
 

@@ -36,10 +36,7 @@ BatchLoss SumLoss(const Batch& batch, std::span<const float> nll) {
   BatchLoss loss;
   for (std::size_t row = 0; row < nll.size(); ++row) {
     if (batch.target[row] == Batch::kNoTarget) continue;
-    const auto weight = static_cast<double>(batch.weight[row]);
-    loss.loss_sum += weight * static_cast<double>(nll[row]);
-    loss.weight_sum += weight;
-    loss.targets += 1;
+    loss.loss_sum += static_cast<double>(batch.weight[row]) * static_cast<double>(nll[row]);
     if (!std::isfinite(nll[row]) && loss.non_finite_row < 0) {
       loss.non_finite_row = static_cast<std::int64_t>(row);
     }

@@ -221,7 +221,6 @@ void TrainingRun::EvaluateOnTuning() {
       ScoreSplit(my.state->decoder(), my.state->buffers(), my.state->communicator(), my.setup.store,
                  Split::kTuning, *my.tuning, my.setup.log_weights);
   TrainingProgress& p = my.progress;
-  p.last_evaluated_step = p.step;
   my.best_is_new =
       std::isfinite(score.nll_per_token) && (p.best_step < 0 || score.nll_per_token < p.best_nll);
   if (my.best_is_new) {

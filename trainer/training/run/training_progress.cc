@@ -28,7 +28,6 @@ std::string ProgressToJson(const TrainingProgress& progress, const LoaderState& 
       {"best_nll", progress.best_nll},
       {"best_step", progress.best_step},
       {"evaluations_since_best", progress.evaluations_since_best},
-      {"last_evaluated_step", progress.last_evaluated_step},
       {"last_loss", progress.last_loss},
   };
   return json.dump();
@@ -49,7 +48,6 @@ RestoredProgress ProgressFromJson(const FoundCheckpoint& checkpoint) {
   p.best_nll = NumberOf(json["best_nll"]);
   p.best_step = json["best_step"].Integer(-1, kMost);
   p.evaluations_since_best = json["evaluations_since_best"].Integer(0, kMost);
-  p.last_evaluated_step = json["last_evaluated_step"].Integer(-1, kMost);
   p.last_loss = NumberOf(json["last_loss"]);
   return restored;
 }

@@ -17,7 +17,6 @@ struct TrainingProgress {
   double best_nll = 0.0;  // per token on the tuning split, where best_step >= 0
   std::int64_t best_step = -1;
   std::int64_t evaluations_since_best = 0;
-  std::int64_t last_evaluated_step = -1;
   double last_loss = 0.0;
 };
 
