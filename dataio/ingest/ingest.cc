@@ -32,6 +32,8 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -121,10 +123,7 @@ class Ingester {
       splits_.given = LoadSplits(*source_.splits_file);
       splits_.given_name = "metadata/subject_splits.parquet";
     }
-    // Folder names count only where every file has one, and nothing else was asked for.
-    splits_.use_folders =
-        !asked && std::all_of(source_.files.begin(), source_.files.end(),
-                              [](const SourceFile& f) { return f.split.has_value(); });
+    splits_.use_folders = !asked && PathsSaySplits(source_, splits_.given.has_value());
   }
 
   bool HasExtras() const { return options_.keep_text || !columns_.stay.empty(); }
@@ -219,12 +218,22 @@ class Ingester {
       report_.subjects[split] = statistics_->totals[split].subjects;
       report_.events[split] = statistics_->totals[split].events;
     }
+    RefuseNoSubjects();
     if (report_.subjects[0] == 0 && !frozen_) {
       throw InputError(
           "{}: no subject in the train split, on which the vocabulary is fitted. Give other "
           "splits (--splits, --folds), or a fitted vocabulary (--vocabulary).",
           options_.source.string());
     }
+  }
+
+  void RefuseNoSubjects() const {
+    if (report_.total_subjects() > 0) return;
+    throw InputError(
+        "{}: no subject is left: {} have no event with a time (a chain needs one), and {} are "
+        "excluded (--exclude-subjects).",
+        options_.source.string(), findings_[Finding::kStaticOnlySubjects],
+        findings_[Finding::kExcludedSubjects]);
   }
 
   Tokenizer MakeTokenizer(const Vocabulary& vocabulary) const {
@@ -308,10 +317,9 @@ class Ingester {
 
   void WriteMetadata(const fs::path& folder, const Tokenizer& tokenizer,
                      const StoreContent& content) {
-    nlohmann::ordered_json source = {
-        {"name", fs::absolute(options_.source).lexically_normal().filename().string()},
-        {"files", nlohmann::json::array()},
-        {"dataset", nullptr}};
+    nlohmann::ordered_json source = {{"name", Printable(FolderName(options_.source))},
+                                     {"files", nlohmann::json::array()},
+                                     {"dataset", nullptr}};
     for (const SourceFile& file : source_.files) source["files"].push_back(file.relative);
     if (!source_.dataset_json.empty()) {
       source["dataset"] =
@@ -347,6 +355,7 @@ class Ingester {
       report_.drift = FindDrift(read_.codes, read_.timed_events, frozen_->train_shares);
     }
     report_.unused_columns = read_.unused_columns;
+    report_.skipped = source_.skipped;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     report_.peak_memory_bytes = usage.ru_maxrss * 1024L;

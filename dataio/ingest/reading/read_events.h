@@ -11,6 +11,7 @@
 #include "dataio/ingest/reading/counts.h"
 #include "dataio/ingest/reading/partition_files.h"
 #include "dataio/ingest/reading/source_files.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 
