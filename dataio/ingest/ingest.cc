@@ -42,6 +42,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kLeastMemory = 64LL << 20;
+constexpr std::int64_t kReaderMemory = 128LL << 20;
 
 // The output folder: made by rank 0, used by all.
 class SharedFolder {
@@ -75,6 +76,9 @@ class Ingester {
       settings_.stay_column = options.settings.stay_column;  // no token depends on it
     }
     columns_ = ColumnsOf(settings_, source_.modifier_columns, options.keep_text);
+    columns_.batch_bytes = options.memory_bytes / 8 / options.workers;
+    // Each worker's pages, dictionaries and their decompression come on top.
+    columns_.memory_bytes = options.memory_bytes + options.workers * kReaderMemory;
     if (options.exclude_subjects) excluded_ = LoadSubjectIds(*options.exclude_subjects);
     if (options.keep_codes_file) kept_codes_ = LoadLines(*options.keep_codes_file);
     FindSplits();
@@ -177,15 +181,21 @@ class Ingester {
     parents_.resize(read_.codes.size());
     descriptions_.resize(read_.codes.size());
     if (!source_.codes_file) return;
-    std::vector<bool> known(read_.codes.size());
-    for (CodeMetadata& entry : ReadCodeMetadata(*source_.codes_file)) {
-      const auto found = std::lower_bound(read_.codes.begin(), read_.codes.end(), entry.code);
-      if (found == read_.codes.end() || *found != entry.code) continue;
-      const auto code = static_cast<std::size_t>(found - read_.codes.begin());
-      if (known[code]) continue;
-      known[code] = true;
-      parents_[code] = std::move(entry.parent_codes);
-      descriptions_[code] = std::move(entry.description);
+    std::vector<std::string> joined = columns_.modifiers;
+    joined.insert(joined.end(), columns_.code_parts.begin(), columns_.code_parts.end());
+    std::int64_t* const without_code = &findings_[Finding::kCodeRowsWithoutCode];
+    std::map<std::string, CodeMetadata> known;
+    for (CodeMetadata& entry : ReadCodeMetadata(*source_.codes_file, joined, without_code)) {
+      const std::string code = entry.code;
+      known.try_emplace(code, std::move(entry));
+    }
+    // What is said of a code holds for it with other columns joined to it, too.
+    for (std::size_t code = 0; code < read_.codes.size(); ++code) {
+      auto found = known.find(read_.codes[code]);
+      if (found == known.end()) found = known.find(read_.plain_codes[code]);
+      if (found == known.end()) continue;
+      parents_[code] = found->second.parent_codes;
+      descriptions_[code] = found->second.description;
     }
   }
 

@@ -56,4 +56,15 @@ std::string Printable(std::string_view text, std::size_t most_bytes) {
   return safe;
 }
 
+std::string PrintableLines(std::string_view text) {
+  std::string safe;
+  for (;;) {
+    const std::size_t end = text.find('\n');
+    safe += Printable(text.substr(0, end), std::string_view::npos);
+    if (end == std::string_view::npos) return safe;
+    safe += '\n';
+    text.remove_prefix(end + 1);
+  }
+}
+
 }  // namespace sequela

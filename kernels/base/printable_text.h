@@ -12,4 +12,7 @@ namespace sequela {
 // the result is one line of valid UTF-8. Longer than `most_bytes`: cut at a character, with "...".
 std::string Printable(std::string_view text, std::size_t most_bytes = 200);
 
+// The same for a text of several lines, which it keeps, of any length.
+std::string PrintableLines(std::string_view text);
+
 }  // namespace sequela

@@ -39,5 +39,10 @@ TEST(PrintableTextTest, LongTextIsCutAtACharacter) {
   EXPECT_EQ(Printable("abcdé", 5), "abcd...");
 }
 
+TEST(PrintableTextTest, LinesOfAMessageAreKept) {
+  EXPECT_EQ(PrintableLines("a\x1b\n\nb\n"), "a\\x1b\n\nb\n");
+  EXPECT_EQ(PrintableLines(std::string(5000, 'x')), std::string(5000, 'x'));
+}
+
 }  // namespace
 }  // namespace sequela
