@@ -7,13 +7,13 @@
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
 #include <parquet/exception.h>
-#include <parquet/statistics.h>
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "dataio/base/missing_values.h"
+#include "dataio/meds/arrow/column_chunks.h"
 #include "dataio/meds/arrow/event_columns.h"
 #include "dataio/meds/arrow/parquet_reader.h"
 #include "dataio/meds/arrow/string_checks.h"
@@ -139,48 +139,10 @@ struct EventFile::Impl {
     if (value) CheckNumberType(TypeOf(*value), Place(*value, 0, 0));
     if (text) CheckStringType(TypeOf(*text), Place(*text, 0, 0));
   }
+  const parquet::FileMetaData& footer() const { return *reader->parquet_reader()->metadata(); }
   // Writers that find no value in a column give it no type, or any (DuckDB: int32).
   bool IsAllNull(const Column& column) const {
-    if (TypeOf(column).id() == arrow::Type::NA) return true;
-    const auto metadata = reader->parquet_reader()->metadata();
-    for (int g = 0; g < metadata->num_row_groups(); ++g) {
-      const auto rows = metadata->RowGroup(g)->num_rows();
-      const auto chunk = metadata->RowGroup(g)->ColumnChunk(column.leaf);
-      if (rows == 0) continue;
-      const auto statistics = chunk->is_stats_set() ? chunk->statistics() : nullptr;
-      if (!statistics || !statistics->HasNullCount() || statistics->null_count() != rows) {
-        return false;
-      }
-    }
-    return true;
-  }
-  // Arrow reads these pages plainly only.
-  bool HasDeltaPages(int leaf) const {
-    const auto metadata = reader->parquet_reader()->metadata();
-    for (int g = 0; g < metadata->num_row_groups(); ++g) {
-      for (const auto encoding : metadata->RowGroup(g)->ColumnChunk(leaf)->encodings()) {
-        if (encoding == parquet::Encoding::DELTA_BYTE_ARRAY ||
-            encoding == parquet::Encoding::DELTA_LENGTH_BYTE_ARRAY) {
-          return true;
-        }
-      }
-    }
-    return false;
-  }
-  // So many that their strings stay within batch_bytes, as the footer tells their size. Shared
-  // prefixes and dictionaries that are read plainly hide it: few rows, then.
-  std::int64_t BatchRows(int row_group) const {
-    constexpr std::int64_t kMost = 64 * 1024;
-    constexpr std::int64_t kMostOfUnknownSize = 4 * 1024;
-    const auto group = reader->parquet_reader()->metadata()->RowGroup(row_group);
-    std::int64_t bytes = 0;
-    std::int64_t most = kMost;
-    for (const int leaf : Leaves()) {
-      if (HasDeltaPages(leaf)) most = kMostOfUnknownSize;
-      bytes += std::max<std::int64_t>(0, group->ColumnChunk(leaf)->total_uncompressed_size());
-    }
-    const std::int64_t per_row = 1 + bytes / std::max<std::int64_t>(1, group->num_rows());
-    return std::clamp<std::int64_t>(batch_bytes / per_row, 1, most);
+    return TypeOf(column).id() == arrow::Type::NA || HasOnlyNulls(footer(), column.leaf);
   }
   // Columns of strings that Parquet can hand on as dictionaries: each distinct string is met once.
   std::vector<int> DictionaryLeaves() const {
@@ -188,7 +150,9 @@ struct EventFile::Impl {
     const auto add = [&](const Column& column) {
       const auto id = TypeOf(column).id();
       const bool is_string = id == arrow::Type::STRING || id == arrow::Type::LARGE_STRING;
-      if (is_string && !HasDeltaPages(column.leaf)) leaves.push_back(column.leaf);
+      if (is_string && CanBeDictionary(footer(), column.leaf, batch_bytes)) {
+        leaves.push_back(column.leaf);
+      }
     };
     add(*code);
     if (text) add(*text);
@@ -368,7 +332,8 @@ void EventFile::ReadRowGroup(int row_group, const std::function<void(const Event
                              EventReadCounts& counts) const {
   if (num_rows(row_group) == 0) return;
   const auto open = [&](parquet::arrow::FileReader& reader, const std::vector<int>& leaves) {
-    reader.set_batch_size(impl_->BatchRows(row_group));
+    reader.set_batch_size(
+        BatchRows(impl_->footer(), row_group, impl_->Leaves(), impl_->batch_bytes));
     return ReadOrRefuse(impl_->file, fmt::format(", row group {}", row_group),
                         [&] { return reader.GetRecordBatchReader({row_group}, leaves); });
   };
