@@ -137,12 +137,13 @@ void PrintLines(const char* title, const std::vector<IngestReport::Line>& lines)
   for (const auto& line : lines) fmt::print("  {:<44}{:>18}\n", line.text, Grouped(line.count));
 }
 
-void PrintNames(const char* title, const std::vector<std::string>& names) {
+void PrintNames(const char* title, const std::vector<std::string>& names,
+                std::size_t most_bytes = 73) {
   if (names.empty()) return;
   constexpr std::size_t kShown = 5;
   fmt::print("\n{}\n", title);
   for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) {
-    fmt::print("  {}\n", Printable(names[i], 73));
+    fmt::print("  {}\n", Printable(names[i], most_bytes));
   }
   if (names.size() > kShown) fmt::print("  and {} more\n", names.size() - kShown);
 }
@@ -188,7 +189,7 @@ void PrintTable(const IngestReport& r, const std::string& out) {
   PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
   PrintNames("Columns that are not read (settings: code_columns, event_columns, stay_column)",
              r.unused_columns);
-  PrintNames("Not read below data/", r.skipped);
+  PrintNames("Not read below data/", r.skipped, 1000);
   if (r.kept_texts > 0) {
     fmt::print("\nTexts kept      {}, {}\n", Grouped(r.kept_texts), FormatBytes(r.kept_text_bytes));
   }

@@ -104,7 +104,7 @@ class EventFile {
 
 // metadata/codes.parquet. Entries in file order; repeated codes keep the first. `joined`: columns
 // that are joined to the code as they are to events' codes, where the file has them. Rows without a
-// code (summaries of the whole dataset) are left out and counted in `without_code`. Throws
+// code (summaries of the whole dataset) are left out and counted in `without_code`; without it they are refused. Throws
 // InputError.
 struct CodeMetadata {
   std::string code;

@@ -320,8 +320,9 @@ std::vector<std::int64_t> StaysOf(const arrow::Array& array, const ColumnPlace& 
   if (cast.ok()) cast = arrow::compute::Cast(**cast, arrow::int64());
   if (!cast.ok()) {  // Arrow's reason shows a value
     throw InputError(
-        "{}, rows {} to {}: stay ids are integers, and here are others (the column's type is {}). "
-        "Name another stay column, or number the stays when writing the file.",
+        "{}: stay ids are integers, and in rows {} to {} are others (the column's type is {}). "
+        "Name "
+        "another stay column, or number the stays when writing the file.",
         Text(place), place.first_row, place.first_row + array.length() - 1,
         Printable(array.type()->ToString()));
   }

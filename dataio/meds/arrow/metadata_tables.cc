@@ -99,6 +99,7 @@ std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path& path,
   for (const std::string& name : joined) {
     if (auto column = table.Find(name, arrow::utf8())) parts.emplace_back(name, std::move(column));
   }
+  if (without_code == nullptr) table.RefuseNulls(*codes, "code");
   if (without_code != nullptr) *without_code = codes->null_count();
   std::vector<CodeMetadata> entries;
   for (std::int64_t i = 0; i < codes->length(); ++i) {
