@@ -120,11 +120,7 @@ class Walker {
     const std::string name = prefix_ + relative.generic_string();
     if (!IsUtf8(name)) Refuse(path, "its name is not UTF-8. Rename it.");
     RefuseSecondWay(path, status);
-    try {
-      found_.files.push_back({path, name, SplitOfPath(relative)});
-    } catch (const InputError& error) {
-      Refuse(path, error.what());
-    }
+    found_.files.push_back(MakeSourceFile(path, name));
   }
 
   // By links: its events would be read twice, or without end.
@@ -142,6 +138,16 @@ class Walker {
 };
 
 }  // namespace
+
+SourceFile MakeSourceFile(const fs::path& path, const std::string& relative) {
+  SourceFile file{path, relative, std::nullopt, ""};
+  try {
+    file.split = SplitOfPath(relative);
+  } catch (const InputError& error) {
+    file.split_fault = error.what();
+  }
+  return file;
+}
 
 DataFiles FindDataFiles(const fs::path& folder, const std::string& prefix) {
   Walker walker(prefix);

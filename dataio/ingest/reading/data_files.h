@@ -19,7 +19,11 @@ struct SourceFile {
   std::filesystem::path path;
   std::string relative;        // to the dataset: what messages and the manifest show
   std::optional<Split> split;  // as its path says (splits.h)
+  std::string split_fault;     // why what its path says is no split; empty: it says one, or nothing
 };
+
+// With the split that `relative` names. Does not look at the file.
+SourceFile MakeSourceFile(const std::filesystem::path& path, const std::string& relative);
 
 struct DataFiles {
   std::vector<SourceFile> files;     // sorted by relative path

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "dataio/ingest/splits.h"
+#include "dataio/base/split.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
@@ -70,7 +70,7 @@ SourceDataset FindSource(const fs::path& source) {
   dataset.root = source;
   std::error_code error;
   if (fs::is_regular_file(source, error)) {
-    dataset.files.push_back({source, source.filename().string(), SplitOfPath(source.filename())});
+    dataset.files.push_back(MakeSourceFile(source, source.filename().string()));
     return dataset;
   }
   if (!fs::is_directory(source, error)) {
@@ -94,6 +94,11 @@ SourceDataset FindSource(const fs::path& source) {
 bool PathsSaySplits(const SourceDataset& dataset, bool given) {
   const auto says = [](const SourceFile& file) { return file.split.has_value(); };
   const auto& files = dataset.files;
+  for (const SourceFile& file : files) {
+    if (file.split_fault.empty()) continue;
+    throw InputError("{}, {}: {}", dataset.root.string(), Printable(file.relative),
+                     file.split_fault);
+  }
   const auto first = std::find_if(files.begin(), files.end(), says);
   const auto other = std::find_if_not(files.begin(), files.end(), says);
   if (first == files.end()) return false;

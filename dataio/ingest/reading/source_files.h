@@ -28,8 +28,9 @@ struct SourceDataset {
 SourceDataset FindSource(const std::filesystem::path& source);
 
 // Whether paths say the splits (of some files at least). `given`: a file lists subjects' splits, and
-// so can tell those in files whose path says none. Throws InputError where some paths say a split,
-// some do not, and nothing is given: hashing would put held-out subjects into train.
+// so can tell those in files whose path says none. Throws InputError where a path says two splits or
+// an unknown one, or where some paths say a split, some do not, and nothing is given: hashing would
+// put held-out subjects into train.
 bool PathsSaySplits(const SourceDataset& dataset, bool given);
 
 }  // namespace sequela

@@ -81,6 +81,11 @@ TEST_F(SourcesTest, APathOfTwoSplitsIsRefused) {
   Write("train/S/0.parquet", kOurs);
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("train/held_out/0.parquet"), HasSubstr("two splits")));
   EXPECT_THAT(MessageOf([&] { DescribeDataset(records_.folder()); }), HasSubstr("two splits"));
+  IngestOptions options;  // paths say nothing where splits are asked for
+  options.settings.min_subjects = 1;
+  options.folds = 3;
+  records_.Ingest(options);
+  EXPECT_EQ(records_.report.total_subjects(), 7);
 }
 
 TEST_F(SourcesTest, AStrayFileDoesNotThrowTheFoldersSplitsAway) {
