@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/ingest/describe.h"
+#include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 
@@ -59,11 +60,23 @@ void PrintTable(const DatasetDescription& d) {
   }
   fmt::print("\nCommonest codes\n");
   for (const auto& [code, count] : d.commonest) {
-    fmt::print("  {:<60}{:>18}\n", code.substr(0, 59), Grouped(count));
+    fmt::print("  {:<60}{:>18}\n", Printable(code, 56), Grouped(count));
   }
   if (!d.unused_columns.empty()) {
-    fmt::print("\nColumns that ingest does not read: {}\n", fmt::join(d.unused_columns, ", "));
+    fmt::print("\nColumns that ingest does not read: {}\n",
+               Printable(fmt::format("{}", fmt::join(d.unused_columns, ", ")), 2000));
   }
+  if (d.split_by_hash > 0) {
+    fmt::print("\n{} subjects have no given split; a hash of their id gives them one\n",
+               Grouped(d.split_by_hash));
+  }
+  if (d.skipped.empty()) return;
+  constexpr std::size_t kShown = 5;
+  fmt::print("\nNot read below data/\n");
+  for (std::size_t i = 0; i < std::min(d.skipped.size(), kShown); ++i) {
+    fmt::print("  {}\n", d.skipped[i]);
+  }
+  if (d.skipped.size() > kShown) fmt::print("  and {} more\n", d.skipped.size() - kShown);
 }
 
 void PrintJson(const DatasetDescription& d) {
@@ -76,8 +89,10 @@ void PrintJson(const DatasetDescription& d) {
   json["events_per_subject_quartiles"] = d.events_per_subject;
   json["gap_deciles_seconds"] = d.gap_deciles;
   json["unused_columns"] = d.unused_columns;
+  json["subjects_split_by_hash"] = d.split_by_hash;
+  json["skipped"] = d.skipped;
   for (const auto& [code, count] : d.commonest) json["commonest_codes"][code] = count;
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "dataio/ingest/ingest.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 #include "launch/start_world.h"
@@ -114,6 +115,7 @@ void PrintJson(const IngestReport& r) {
                                  {"kept_text_bytes", r.kept_text_bytes},
                                  {"date_only_codes", r.date_only_codes},
                                  {"unused_columns", r.unused_columns},
+                                 {"skipped", r.skipped},
                                  {"shards", r.shards},
                                  {"store_bytes", r.store_bytes},
                                  {"seconds", r.seconds},
@@ -126,7 +128,7 @@ void PrintJson(const IngestReport& r) {
     json["splits"][names[split]] = {
         {"subjects", r.subjects[split]}, {"events", r.events[split]}, {"tokens", r.tokens[split]}};
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 void PrintLines(const char* title, const std::vector<IngestReport::Line>& lines) {
@@ -135,12 +137,13 @@ void PrintLines(const char* title, const std::vector<IngestReport::Line>& lines)
   for (const auto& line : lines) fmt::print("  {:<44}{:>18}\n", line.text, Grouped(line.count));
 }
 
-void PrintNames(const char* title, const std::vector<std::string>& names) {
+void PrintNames(const char* title, const std::vector<std::string>& names,
+                std::size_t most_bytes = 73) {
   if (names.empty()) return;
   constexpr std::size_t kShown = 5;
   fmt::print("\n{}\n", title);
   for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) {
-    fmt::print("  {}\n", names[i].substr(0, 76));
+    fmt::print("  {}\n", Printable(names[i], most_bytes));
   }
   if (names.size() > kShown) fmt::print("  and {} more\n", names.size() - kShown);
 }
@@ -186,13 +189,14 @@ void PrintTable(const IngestReport& r, const std::string& out) {
   PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
   PrintNames("Columns that are not read (settings: code_columns, event_columns, stay_column)",
              r.unused_columns);
+  PrintNames("Not read below data/", r.skipped, 1000);
   if (r.kept_texts > 0) {
     fmt::print("\nTexts kept      {}, {}\n", Grouped(r.kept_texts), FormatBytes(r.kept_text_bytes));
   }
   if (!r.drift.empty())
     fmt::print("\n{:<48}{:>14}{:>14}\n", "Codes that drifted most", "then", "now");
   for (std::size_t i = 0; i < std::min<std::size_t>(r.drift.size(), 5); ++i) {
-    fmt::print("  {:<46}{:>12.3f} %{:>12.3f} %\n", r.drift[i].code.substr(0, 45),
+    fmt::print("  {:<46}{:>12.3f} %{:>12.3f} %\n", Printable(r.drift[i].code, 42),
                100.0 * r.drift[i].share_then, 100.0 * r.drift[i].share_now);
   }
   const double rate = static_cast<double>(r.total_events()) / std::max(r.seconds, 1e-9);

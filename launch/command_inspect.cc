@@ -9,6 +9,7 @@
 #include "dataio/store/store_summary.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/inspect_folder.h"
 
@@ -87,6 +88,10 @@ void PrintStore(const Json& store) {
   fmt::print("\n");
 }
 
+std::string TextOf(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
 // Any other description: one value a line, checkpoints as a table.
 void PrintFacts(const Json& facts) {
   for (const auto& [key, value] : facts.items()) {
@@ -99,13 +104,12 @@ void PrintFacts(const Json& facts) {
       }
       fmt::print("\n");
     } else if (value.is_object()) {
-      fmt::print("{}\n", key);
+      fmt::print("{}\n", Printable(key));
       for (const auto& [inner, content] : value.items()) {
-        fmt::print("  {:<22}{:.54}\n", inner,
-                   content.is_string() ? content.get<std::string>() : content.dump());
+        fmt::print("  {:<22}{:.54}\n", Printable(inner), Printable(TextOf(content)));
       }
     } else {
-      fmt::print("{:<24}{}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+      fmt::print("{:<24}{}\n", Printable(key), Printable(TextOf(value), 2000));
     }
   }
 }

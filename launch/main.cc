@@ -18,6 +18,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 #include "launch/command_list.h"
 #include "launch/commands.h"
 #include "launch/standard_streams.h"
@@ -118,7 +119,8 @@ std::string Line(const Outcome& outcome, const World* world) {
   if (outcome.message.empty()) return "";
   const bool own = outcome.code == kMachineFailed || outcome.code == kDefect;
   const std::string rank = world != nullptr && own ? world->Name() : "";
-  return fmt::format("sequela: {}{}{}", rank, rank.empty() ? "" : ": ", outcome.message);
+  return fmt::format("sequela: {}{}{}", rank, rank.empty() ? "" : ": ",
+                     PrintableLines(outcome.message));
 }
 
 // What a command without MPI finds wrong, the other processes of the launcher find too: they leave

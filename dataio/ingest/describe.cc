@@ -22,6 +22,7 @@ class Describer {
  public:
   explicit Describer(const std::filesystem::path& source) : source_(FindSource(source)) {
     if (source_.splits_file) given_ = LoadSplits(*source_.splits_file);
+    PathsSaySplits(source_, source_.splits_file.has_value());
   }
 
   DatasetDescription Run() {
@@ -39,6 +40,7 @@ class Describer {
     for (const char* known : {"subject_id", "time", "code", "numeric_value", "text_value"}) {
       other.erase(known);
     }
+    out_.skipped = source_.skipped;
     out_.unused_columns.assign(other.begin(), other.end());
     out_.files = static_cast<std::int64_t>(source_.files.size());
     Finish();
@@ -46,10 +48,12 @@ class Describer {
   }
 
  private:
-  std::size_t SplitOf(std::int64_t subject) const {
+  std::size_t SplitOf(std::int64_t subject, bool is_new) {
     if (folder_split_) return static_cast<std::size_t>(*folder_split_);
     const auto found = given_.find(subject);
-    return static_cast<std::size_t>(found != given_.end() ? found->second : HashSplit(subject));
+    if (found != given_.end()) return static_cast<std::size_t>(found->second);
+    out_.split_by_hash += is_new ? 1 : 0;
+    return static_cast<std::size_t>(HashSplit(subject));
   }
 
   void Add(const EventBatch& batch) {
@@ -65,9 +69,10 @@ class Describer {
       const std::int64_t subject = batch.subject[i];
       if (!subject_ || *subject_ != subject) {
         subject_ = subject;
-        split_ = SplitOf(subject);
+        const bool is_new = events_of_.try_emplace(subject, 0).second;
+        split_ = SplitOf(subject, is_new);
         last_time_.reset();
-        out_.parts[split_].subjects += events_of_.try_emplace(subject, 0).second ? 1 : 0;
+        out_.parts[split_].subjects += is_new ? 1 : 0;
       }
       ++events_of_[subject];
       DatasetDescription::Part& part = out_.parts[split_];

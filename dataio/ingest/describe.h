@@ -31,9 +31,11 @@ struct DatasetDescription {
   std::vector<double> gap_deciles;
   std::array<std::int64_t, 5> events_per_subject{};  // minimum, quartiles, maximum
   std::vector<std::string> unused_columns;
+  std::int64_t split_by_hash = 0;    // subjects of which nothing says the split
+  std::vector<std::string> skipped;  // below data/ and not read: "path: reason"
 };
 
-// `source` as for Ingest. Rows of a subject that are not together count as several stretches.
+// `source` as for Ingest, which refuses the same files. Rows of a subject that are not together count as several stretches.
 // Memory: a few bytes a subject and a code. Throws InputError.
 DatasetDescription DescribeDataset(const std::filesystem::path& source);
 

@@ -32,6 +32,8 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -40,6 +42,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kLeastMemory = 64LL << 20;
+constexpr std::int64_t kReaderMemory = 128LL << 20;
 
 // The output folder: made by rank 0, used by all.
 class SharedFolder {
@@ -73,6 +76,9 @@ class Ingester {
       settings_.stay_column = options.settings.stay_column;  // no token depends on it
     }
     columns_ = ColumnsOf(settings_, source_.modifier_columns, options.keep_text);
+    columns_.batch_bytes = options.memory_bytes / 8 / options.workers;
+    // Each worker's pages, dictionaries and their decompression come on top.
+    columns_.memory_bytes = options.memory_bytes + options.workers * kReaderMemory;
     if (options.exclude_subjects) excluded_ = LoadSubjectIds(*options.exclude_subjects);
     if (options.keep_codes_file) kept_codes_ = LoadLines(*options.keep_codes_file);
     FindSplits();
@@ -121,10 +127,7 @@ class Ingester {
       splits_.given = LoadSplits(*source_.splits_file);
       splits_.given_name = "metadata/subject_splits.parquet";
     }
-    // Folder names count only where every file has one, and nothing else was asked for.
-    splits_.use_folders =
-        !asked && std::all_of(source_.files.begin(), source_.files.end(),
-                              [](const SourceFile& f) { return f.split.has_value(); });
+    splits_.use_folders = !asked && PathsSaySplits(source_, splits_.given.has_value());
   }
 
   bool HasExtras() const { return options_.keep_text || !columns_.stay.empty(); }
@@ -178,15 +181,21 @@ class Ingester {
     parents_.resize(read_.codes.size());
     descriptions_.resize(read_.codes.size());
     if (!source_.codes_file) return;
-    std::vector<bool> known(read_.codes.size());
-    for (CodeMetadata& entry : ReadCodeMetadata(*source_.codes_file)) {
-      const auto found = std::lower_bound(read_.codes.begin(), read_.codes.end(), entry.code);
-      if (found == read_.codes.end() || *found != entry.code) continue;
-      const auto code = static_cast<std::size_t>(found - read_.codes.begin());
-      if (known[code]) continue;
-      known[code] = true;
-      parents_[code] = std::move(entry.parent_codes);
-      descriptions_[code] = std::move(entry.description);
+    std::vector<std::string> joined = columns_.modifiers;
+    joined.insert(joined.end(), columns_.code_parts.begin(), columns_.code_parts.end());
+    std::int64_t* const without_code = &findings_[Finding::kCodeRowsWithoutCode];
+    std::map<std::string, CodeMetadata> known;
+    for (CodeMetadata& entry : ReadCodeMetadata(*source_.codes_file, joined, without_code)) {
+      const std::string code = entry.code;
+      known.try_emplace(code, std::move(entry));
+    }
+    // What is said of a code holds for it with other columns joined to it, too.
+    for (std::size_t code = 0; code < read_.codes.size(); ++code) {
+      auto found = known.find(read_.codes[code]);
+      if (found == known.end()) found = known.find(read_.plain_codes[code]);
+      if (found == known.end()) continue;
+      parents_[code] = found->second.parent_codes;
+      descriptions_[code] = found->second.description;
     }
   }
 
@@ -219,12 +228,22 @@ class Ingester {
       report_.subjects[split] = statistics_->totals[split].subjects;
       report_.events[split] = statistics_->totals[split].events;
     }
+    RefuseNoSubjects();
     if (report_.subjects[0] == 0 && !frozen_) {
       throw InputError(
           "{}: no subject in the train split, on which the vocabulary is fitted. Give other "
           "splits (--splits, --folds), or a fitted vocabulary (--vocabulary).",
           options_.source.string());
     }
+  }
+
+  void RefuseNoSubjects() const {
+    if (report_.total_subjects() > 0) return;
+    throw InputError(
+        "{}: no subject is left: {} have no event with a time (a chain needs one), and {} are "
+        "excluded (--exclude-subjects).",
+        options_.source.string(), findings_[Finding::kStaticOnlySubjects],
+        findings_[Finding::kExcludedSubjects]);
   }
 
   Tokenizer MakeTokenizer(const Vocabulary& vocabulary) const {
@@ -308,10 +327,9 @@ class Ingester {
 
   void WriteMetadata(const fs::path& folder, const Tokenizer& tokenizer,
                      const StoreContent& content) {
-    nlohmann::ordered_json source = {
-        {"name", fs::absolute(options_.source).lexically_normal().filename().string()},
-        {"files", nlohmann::json::array()},
-        {"dataset", nullptr}};
+    nlohmann::ordered_json source = {{"name", Printable(FolderName(options_.source))},
+                                     {"files", nlohmann::json::array()},
+                                     {"dataset", nullptr}};
     for (const SourceFile& file : source_.files) source["files"].push_back(file.relative);
     if (!source_.dataset_json.empty()) {
       source["dataset"] =
@@ -347,6 +365,7 @@ class Ingester {
       report_.drift = FindDrift(read_.codes, read_.timed_events, frozen_->train_shares);
     }
     report_.unused_columns = read_.unused_columns;
+    report_.skipped = source_.skipped;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     report_.peak_memory_bytes = usage.ru_maxrss * 1024L;

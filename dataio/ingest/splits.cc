@@ -2,11 +2,15 @@
 
 #include <charconv>
 #include <sstream>
+#include <string_view>
+#include <utility>
 
+#include "dataio/base/utf8.h"
 #include "dataio/meds/event_file.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -30,6 +34,51 @@ std::optional<std::int64_t> ParseId(const std::string& text) {
   return id;
 }
 
+std::optional<Split> SplitOfText(std::string_view text) {
+  for (const Split split : {Split::kTrain, Split::kTuning, Split::kHeldOut}) {
+    if (text == NameOf(split)) return split;
+  }
+  return std::nullopt;
+}
+
+constexpr std::pair<std::string_view, Split> kSplitNames[] = {
+    {"train", Split::kTrain},      {"tuning", Split::kTuning},     {"val", Split::kTuning},
+    {"valid", Split::kTuning},     {"validation", Split::kTuning}, {"dev", Split::kTuning},
+    {"held_out", Split::kHeldOut}, {"held-out", Split::kHeldOut},  {"heldout", Split::kHeldOut},
+    {"test", Split::kHeldOut},
+};
+
+// Without numbers at its end: "train-00000-of-00005" is "train".
+std::string_view WithoutNumbers(std::string_view name) {
+  for (;;) {
+    const auto sign = name.find_last_of("-_. ");
+    if (sign == std::string_view::npos || sign == 0 || sign + 1 == name.size()) return name;
+    const std::string_view last = name.substr(sign + 1);
+    if (last != "of" && last.find_first_not_of("0123456789") != std::string_view::npos) return name;
+    name = name.substr(0, sign);
+  }
+}
+
+std::optional<Split> SplitOfName(std::string name) {
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  constexpr std::string_view kEnding = ".parquet";
+  constexpr std::string_view kKey = "split=";
+  std::string_view text = name;
+  if (text.ends_with(kEnding)) text.remove_suffix(kEnding.size());
+  const bool has_key = text.starts_with(kKey);
+  if (has_key) text.remove_prefix(kKey.size());
+  for (const auto& [known, split] : kSplitNames) {
+    if (WithoutNumbers(text) == known) return split;
+  }
+  if (has_key) {
+    throw InputError("its path has {}{}; expected {}train, {}tuning or {}held_out.", kKey,
+                     Printable(text), kKey, kKey, kKey);
+  }
+  return std::nullopt;
+}
+
 // subject_id,split with a heading line, the columns in either order.
 std::vector<SubjectSplitRow> ReadSplitsCsv(const fs::path& file) {
   std::vector<SubjectSplitRow> rows;
@@ -44,8 +93,9 @@ std::vector<SubjectSplitRow> ReadSplitsCsv(const fs::path& file) {
     if (number == 1) {
       split_first = a == "split" && b == "subject_id";
       if (!split_first && (a != "subject_id" || b != "split")) {
-        throw InputError("{}:1: found \"{}\" where the heading subject_id,split is expected.",
-                         file.string(), line);
+        throw InputError(
+            "{}:1: the heading subject_id,split is expected here. Write it as the first line.",
+            file.string());
       }
       continue;
     }
@@ -76,39 +126,50 @@ std::unordered_map<std::int64_t, Split> LoadSplits(const fs::path& file) {
   std::int64_t number = 0;
   for (const SubjectSplitRow& row : rows) {
     ++number;
-    Split split{};
-    try {
-      split = ParseSplit(row.split);
-    } catch (const InputError& error) {
-      throw InputError("{}, column 'split', row {}: {}", file.string(), number - 1, error.what());
+    const auto parsed = SplitOfText(row.split);
+    if (!parsed) {
+      throw InputError("{}, column 'split', row {}: no split; expected train, tuning or held_out.",
+                       file.string(), number - 1);
     }
+    const Split split = *parsed;
     const auto [place, inserted] = splits.emplace(row.subject_id, split);
     if (!inserted && place->second != split) {
       throw InputError(
           "{}, row {}: this subject_id stands in two splits, {} and {}. Give each subject "
           "one split.",
-          file.string(), number - 1, NameOf(place->second), row.split);
+          file.string(), number - 1, NameOf(place->second), NameOf(split));
     }
   }
   return splits;
 }
 
 std::optional<Split> SplitOfPath(const fs::path& relative_file) {
-  for (const fs::path& part : relative_file.parent_path()) {
-    for (const Split split : {Split::kTrain, Split::kTuning, Split::kHeldOut}) {
-      if (part.string() == NameOf(split)) return split;
+  std::optional<Split> split;
+  for (const fs::path& part : relative_file) {
+    const std::optional<Split> named = SplitOfName(part.string());
+    if (!named) continue;
+    if (split && *split != *named) {
+      throw InputError(
+          "its path names two splits, {} and {}. Leave one in its path, or say the splits "
+          "by --splits FILE.",
+          NameOf(*split), NameOf(*named));
     }
+    split = named;
   }
-  return std::nullopt;
+  return split;
 }
 
 std::vector<std::string> LoadLines(const fs::path& file) {
   std::istringstream text(ReadFile(file));
   std::vector<std::string> lines;
   std::string line;
+  std::int64_t number = 0;
   while (std::getline(text, line)) {
+    ++number;
     line = Trimmed(line);
-    if (!line.empty() && line[0] != '#') lines.push_back(line);
+    if (line.empty() || line[0] == '#') continue;
+    if (!IsUtf8(line)) throw InputError("{}:{}: not UTF-8.", file.string(), number);
+    lines.push_back(line);
   }
   return lines;
 }

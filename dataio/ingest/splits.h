@@ -25,7 +25,11 @@ Split FoldSplit(std::int64_t subject_id, int folds, int fold);
 // Throws InputError for unknown split names and for a subject in two splits.
 std::unordered_map<std::int64_t, Split> LoadSplits(const std::filesystem::path& file);
 
-// The split that the path of a data file names (data/train/0.parquet), if any.
+// The split that the path of a data file names, if any: one of its folders, or the file, is called
+// after the split (data/train/0.parquet, data/split=train/0.parquet, data/train.parquet,
+// data/train-00000-of-00005.parquet). Names, in upper or lower case: train; tuning, val, valid,
+// validation, dev; held_out, held-out, heldout, test. Throws InputError, without the path, where it
+// names two splits, or has split=NAME with another name.
 std::optional<Split> SplitOfPath(const std::filesystem::path& relative_file);
 
 // Subject ids, one a line; empty lines and lines that begin with # are skipped. Throws InputError
@@ -33,6 +37,7 @@ std::optional<Split> SplitOfPath(const std::filesystem::path& relative_file);
 std::unordered_set<std::int64_t> LoadSubjectIds(const std::filesystem::path& file);
 
 // Lines of a text file without surrounding blanks, empty ones and those that begin with # left out.
+// Throws InputError with the line where one is not UTF-8.
 std::vector<std::string> LoadLines(const std::filesystem::path& file);
 
 }  // namespace sequela

@@ -26,6 +26,10 @@ struct EventColumns {
   std::vector<std::string> code_parts;  // joined to the code after the modifiers
   std::vector<std::string> events;      // each an event of its own at the row's time
   std::string stay;                     // integers: the row's stay; empty: none
+  // Bounds, which change no result: on the strings of a batch, as far as the file tells their size,
+  // and on all that reading may allocate at a time in this process.
+  std::int64_t batch_bytes = 32LL << 20;
+  std::int64_t memory_bytes = 2LL << 30;
 };
 
 // Row i is dictionary[index[i]], or null where index[i] is kNull. Columns of equal serial have the
@@ -66,11 +70,15 @@ struct EventReadCounts {
   std::int64_t invalid_texts = 0;     // rows whose text is no UTF-8: taken as free text
 };
 
+// No coding system has longer codes: a text in the wrong column, or a damaged file.
+inline constexpr std::size_t kMaxCodeBytes = 16 * 1024;
+
 // An open file. Concurrent ReadRowGroup calls need an EventFile each.
 class EventFile {
  public:
-  // Opens and checks the footer and the columns' types. Throws InputError naming file, column, what
-  // was found and expected.
+  // Opens and checks the footer and the columns' types. A file without rows is accepted whatever its
+  // columns; where every row of time, value or text is null, any type is. Throws InputError naming
+  // file, column, what was found and expected.
   static EventFile Open(const std::filesystem::path& file, const EventColumns& columns);
   EventFile(EventFile&&) noexcept;
   EventFile& operator=(EventFile&&) noexcept;
@@ -83,7 +91,8 @@ class EventFile {
   const std::vector<std::string>& column_names() const;  // all top-level columns of the file
 
   // Hands the rows of a row group on in batches, in order. Throws InputError naming file, row group
-  // and column (damaged pages, null subject or code, inexact times, invalid UTF-8 in a code).
+  // and column (damaged pages, null subject or code, inexact times, invalid UTF-8 in a code, codes
+  // longer than kMaxCodeBytes, more memory than the bound).
   void ReadRowGroup(int row_group, const std::function<void(const EventBatch&)>& consume,
                     EventReadCounts& counts) const;
 
@@ -93,13 +102,18 @@ class EventFile {
   std::unique_ptr<Impl> impl_;
 };
 
-// metadata/codes.parquet. Entries in file order; repeated codes keep the first.
+// metadata/codes.parquet. Entries in file order; repeated codes keep the first. `joined`: columns
+// that are joined to the code as they are to events' codes, where the file has them. Rows without a
+// code (summaries of the whole dataset) are left out and counted in `without_code`; without it they are refused. Throws
+// InputError.
 struct CodeMetadata {
   std::string code;
   std::string description;
   std::vector<std::string> parent_codes;
 };
-std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path& file);
+std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path& file,
+                                           const std::vector<std::string>& joined = {},
+                                           std::int64_t* without_code = nullptr);
 
 // metadata/subject_splits.parquet, in file order, as written.
 struct SubjectSplitRow {

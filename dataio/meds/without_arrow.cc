@@ -45,7 +45,10 @@ void EventFile::ReadRowGroup(int, const std::function<void(const EventBatch&)>&,
                              EventReadCounts&) const {
   Refuse();
 }
-std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&) { Refuse(); }
+std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&,
+                                           const std::vector<std::string>&, std::int64_t*) {
+  Refuse();
+}
 std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path&) { Refuse(); }
 void ReleaseArrowMemory() {}
 void ReadTextTable(const std::filesystem::path&, const std::vector<std::string>&,

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "kernels/base/printable_text.h"
+
 namespace sequela {
 namespace {
 
@@ -125,7 +127,7 @@ class Printer {
     if (!entry.description.empty() && line.size() + 6 < kColumns) {
       line += "  " + Shortened(entry.description, kColumns - line.size() - 2);
     }
-    text_ += Shortened(line, kColumns) + "\n";
+    text_ += Shortened(Printable(line, 1000), kColumns) + "\n";
     if (step > 0) ++stays_;
   }
 

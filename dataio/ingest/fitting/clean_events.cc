@@ -8,6 +8,7 @@
 #include "dataio/ingest/quantiles.h"
 #include "dataio/ingest/splits.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -237,18 +238,21 @@ class Cleaner {
     findings_[Finding::kSubjectsNotContiguous] += last - first + 1 != events.size() ? 1 : 0;
   }
 
+  // As the paths of the subject's files say; files whose path says nothing leave it to the others.
   std::optional<Split> FolderSplit(std::span<const RawEvent> events) const {
     if (!context_.splits.use_folders) return std::nullopt;
-    const RawEvent& first = events.front();
-    const std::optional<Split> split = context_.files[first.file].split;
+    const SourceFile* first = nullptr;
     for (const RawEvent& event : events) {
-      if (context_.files[event.file].split == split) continue;
+      const SourceFile& file = context_.files[event.file];
+      if (!file.split) continue;
+      if (first == nullptr) first = &file;
+      if (file.split == first->split) continue;
       Refuse(event,
              fmt::format("this row's subject has rows in {} too, which is another split. A "
                          "subject belongs to one split; move its rows, or give --splits FILE.",
-                         context_.files[first.file].relative));
+                         Printable(first->relative)));
     }
-    return split;
+    return first == nullptr ? std::nullopt : first->split;
   }
 
   Split SplitOf(std::int64_t id, std::span<const RawEvent> events) {
@@ -269,7 +273,14 @@ class Cleaner {
       }
     }
     if (folder) return *folder;
-    if (context_.splits.given) ++findings_[Finding::kSubjectsSplitByHash];
+    if (context_.splits.use_folders) {
+      Refuse(events.front(),
+             fmt::format("the split of this row's subject is not known: its file's path says none, "
+                         "while others do, and {} does not list it. List it there, or give "
+                         "--splits FILE.",
+                         context_.splits.given_name));
+    }
+    ++findings_[Finding::kSubjectsSplitByHash];
     return HashSplit(id);
   }
 

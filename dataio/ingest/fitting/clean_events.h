@@ -17,8 +17,8 @@ namespace sequela {
 // How subjects get their splits (docs/records.md).
 struct SplitRules {
   std::optional<std::unordered_map<std::int64_t, Split>> given;  // a file says
-  bool use_folders = true;                                       // data/train/... says
-  int folds = 0;                                                 // 0: no folds
+  bool use_folders = true;  // paths of files say (some may not)
+  int folds = 0;            // 0: no folds
   int fold = 0;
   std::string given_name;  // of the file, for messages
 };

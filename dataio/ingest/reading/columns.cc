@@ -2,7 +2,9 @@
 
 #include <set>
 
+#include "dataio/base/utf8.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 
@@ -20,14 +22,18 @@ EventColumns ColumnsOf(const IngestSettings& settings, const std::vector<std::st
   joined.insert(columns.modifiers.begin(), columns.modifiers.end());
   const auto refuse_twice = [](std::set<std::string>& taken, const std::string& name,
                                const char* setting) {
+    if (!IsUtf8(name)) throw InputError("{}: '{}' is not UTF-8.", setting, Printable(name));
     if (taken.insert(name).second) return;
     throw InputError(
         "{}: '{}' is read already: MEDS's own columns are, code_modifier_columns are joined to "
         "the code, and every name stands once. Leave it out.",
-        setting, name);
+        setting, Printable(name));
   };
   for (const std::string& name : columns.code_parts) refuse_twice(joined, name, "code_columns");
   for (const std::string& name : columns.events) refuse_twice(made, name, "event_columns");
+  if (!IsUtf8(columns.stay)) {
+    throw InputError("stay_column: '{}' is not UTF-8.", Printable(columns.stay));
+  }
   return columns;
 }
 

@@ -34,6 +34,7 @@ constexpr std::array<FindingText, Findings::kSize> kTexts = {{
     {"static_facts_without_token", "static facts unknown to the vocabulary", Kind::kDropped},
     {"texts", "rows with a text", Kind::kInfo},
     {"events_of_columns", "events made of other columns", Kind::kInfo},
+    {"code_rows_without_code", "rows of codes.parquet without a code", Kind::kInfo},
 }};
 
 }  // namespace

@@ -37,6 +37,7 @@ enum class Finding : std::uint8_t {
   kStaticFactsWithoutToken,
   kTexts,
   kEventsOfColumns,
+  kCodeRowsWithoutCode,
   kCount
 };
 

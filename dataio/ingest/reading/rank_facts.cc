@@ -52,6 +52,7 @@ void ForEachField(Facts& facts, const Body& body) {
   }
   body(facts.timed);
   body(facts.midnight);
+  body(facts.plain_codes);
   body(facts.excluded);
   body(facts.seams);
 }
@@ -64,6 +65,10 @@ RankFacts Unpack(std::string_view packed) {
 }
 
 }  // namespace
+
+void AddPlainCode(std::string& known, const std::string& code) {
+  if (known.empty() || code < known) known = code;
+}
 
 std::string Pack(const RankFacts& facts) {
   ByteWriter bytes;
@@ -91,11 +96,18 @@ ReadResult Combine(const std::vector<std::string>& packed, const std::vector<Rea
   UniteStrings(texts, result.texts, result.text_rank);
   result.timed_events.resize(result.codes.size());
   result.midnight_events.resize(result.codes.size());
+  result.plain_codes.resize(result.codes.size());
   for (std::size_t rank = 0; rank < facts.size(); ++rank) {
     for (std::size_t i = 0; i < facts[rank].timed.size(); ++i) {
       if (facts[rank].timed[i] == 0) continue;
       result.timed_events[result.code_rank[rank][i]] += facts[rank].timed[i];
       result.midnight_events[result.code_rank[rank][i]] += facts[rank].midnight[i];
+    }
+  }
+  for (std::size_t rank = 0; rank < facts.size(); ++rank) {
+    for (std::size_t i = 0; i < facts[rank].plain_codes.size(); ++i) {
+      if (facts[rank].plain_codes[i].empty()) continue;
+      AddPlainCode(result.plain_codes[result.code_rank[rank][i]], facts[rank].plain_codes[i]);
     }
   }
   result.findings[Finding::kExcludedSubjects] = static_cast<std::int64_t>(excluded.size());

@@ -35,9 +35,14 @@ struct RankFacts {
   RankStrings texts;
   std::vector<std::int64_t> timed;  // by this rank's number
   std::vector<std::int64_t> midnight;
+  std::vector<std::string> plain_codes;  // likewise; empty where nothing is joined to the code
   std::vector<std::int64_t> excluded;
   std::vector<Seam> seams;  // of all tasks; those of other ranks empty
 };
+
+// Of the plain codes that are joined to one and the same code (with other parts), the first in order
+// counts, whoever reads which row.
+void AddPlainCode(std::string& known, const std::string& code);
 
 std::string Pack(const RankFacts& facts);
 // All ranks' facts, by rank, as Pack gave them.

@@ -9,6 +9,7 @@
 #include "dataio/ingest/reading/row_reader.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -33,8 +34,8 @@ std::vector<ReadTask> ListTasks(const SourceDataset& source, const EventColumns&
     if (other.contains(name)) continue;
     throw InputError(
         "{}: no file has a column '{}', which the settings name. Beside MEDS's own: {}.",
-        source.root.string(), name,
-        other.empty() ? "none" : fmt::format("{}", fmt::join(other, ", ")));
+        source.root.string(), Printable(name),
+        other.empty() ? "none" : Printable(fmt::format("{}", fmt::join(other, ", ")), 2000));
   }
   for (const std::string& name : chosen) other.erase(name);
   for (const std::string& name : columns.modifiers) other.erase(name);
@@ -45,6 +46,13 @@ std::vector<ReadTask> ListTasks(const SourceDataset& source, const EventColumns&
 void AddByNumber(const std::vector<std::int64_t>& from, std::vector<std::int64_t>& to) {
   if (to.size() < from.size()) to.resize(from.size());
   for (std::size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+}
+
+void AddPlainCodes(const std::vector<std::string>& from, std::vector<std::string>& to) {
+  if (to.size() < from.size()) to.resize(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (!from[i].empty()) AddPlainCode(to[i], from[i]);
+  }
 }
 
 RankStrings Take(StringPool& pool) {
@@ -83,6 +91,7 @@ ReadResult ReadEvents(const SourceDataset& source, const EventColumns& columns,
     facts.findings.Merge(reader.TakeFindings());
     AddByNumber(reader.timed(), facts.timed);
     AddByNumber(reader.midnight(), facts.midnight);
+    AddPlainCodes(reader.plain_codes(), facts.plain_codes);
     excluded.insert(reader.excluded_seen().begin(), reader.excluded_seen().end());
   }
   readers.clear();

@@ -11,6 +11,7 @@
 #include "dataio/ingest/reading/counts.h"
 #include "dataio/ingest/reading/partition_files.h"
 #include "dataio/ingest/reading/source_files.h"
+#include "dataio/meds/event_file.h"
 
 namespace sequela {
 
@@ -35,6 +36,8 @@ struct ReadResult {
   // [codes] timed events, and those of them on 00:00:00.
   std::vector<std::int64_t> timed_events;
   std::vector<std::int64_t> midnight_events;
+  // [codes] the rows' own code where others columns are joined to it; empty for codes as they are.
+  std::vector<std::string> plain_codes;
   // Columns that exist in some file and were not read, by name.
   std::vector<std::string> unused_columns;
 };

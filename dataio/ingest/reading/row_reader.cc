@@ -86,6 +86,22 @@ std::uint32_t RowReader::ModifiedCode(const EventBatch& batch, std::size_t i) {
     code += "//";
     code += modifier.dictionary[modifier.index[i]];
   }
+  const std::uint32_t number = NumberOf(code, batch, i);
+  const std::string_view plain = batch.code.dictionary[batch.code.index[i]];
+  if (code.size() == plain.size()) return number;
+  if (number >= plain_codes_.size()) plain_codes_.resize(number + 1 + number / 2);
+  if (plain_codes_[number] != plain) AddPlainCode(plain_codes_[number], std::string(plain));
+  return number;
+}
+
+// Of a code that is put together here: its parts may have any length.
+std::uint32_t RowReader::NumberOf(const std::string& code, const EventBatch& batch, std::size_t i) {
+  if (code.size() > kMaxCodeBytes) {
+    throw InputError(
+        "{}, row {}: a code of more than 16 KiB with what is joined to it. Leave the column out.",
+        shared_.source.files[open_file_].path.string(),
+        batch.first_row + static_cast<std::int64_t>(i));
+  }
   return shared_.codes.Intern(code);
 }
 
@@ -155,7 +171,7 @@ void RowReader::AppendEventsOfColumns(const EventBatch& batch, std::size_t i, Ra
       const std::uint32_t entry = column.text.index[i];
       std::uint32_t& number = column_numbers_[column.column].of[entry];
       if (number == Numbers::kUnset) {
-        number = shared_.codes.Intern(fmt::format("{}//{}", name, column.text.dictionary[entry]));
+        number = NumberOf(fmt::format("{}//{}", name, column.text.dictionary[entry]), batch, i);
       }
       event.code = number;
       event.value = std::numeric_limits<float>::quiet_NaN();

@@ -39,6 +39,8 @@ class RowReader {
   Findings TakeFindings();
   // By number of the code: timed events, and those of them on 00:00:00.
   const std::vector<std::int64_t>& timed() const { return timed_; }
+  // By number of the code: the rows' own code, where columns are joined to it.
+  const std::vector<std::string>& plain_codes() const { return plain_codes_; }
   const std::vector<std::int64_t>& midnight() const { return midnight_; }
   const std::set<std::int64_t>& excluded_seen() const { return excluded_seen_; }
 
@@ -61,6 +63,7 @@ class RowReader {
   void Consume(const EventBatch& batch);
   std::uint32_t CodeNumber(const EventBatch& batch, std::size_t i);
   std::uint32_t ModifiedCode(const EventBatch& batch, std::size_t i);
+  std::uint32_t NumberOf(const std::string& code, const EventBatch& batch, std::size_t i);
   std::uint32_t TextNumber(const StringColumn& texts, std::size_t i);
   void AppendEventsOfColumns(const EventBatch& batch, std::size_t i, RawEvent event);
   void AppendExtra(const EventBatch& batch, std::size_t i, std::uint32_t row);
@@ -83,6 +86,7 @@ class RowReader {
   Findings findings_;
   std::vector<std::int64_t> timed_;
   std::vector<std::int64_t> midnight_;
+  std::vector<std::string> plain_codes_;
   bool asked_ = false;
   std::int64_t last_asked_ = 0;
   bool last_excluded_ = false;

@@ -3,29 +3,26 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "dataio/ingest/splits.h"
+#include "dataio/base/split.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<SourceFile> FilesBelow(const fs::path& folder) {
-  std::vector<SourceFile> files;
-  for (const auto& entry :
-       fs::recursive_directory_iterator(folder, fs::directory_options::follow_directory_symlink)) {
-    if (!entry.is_regular_file() || entry.path().extension() != ".parquet") continue;
-    const fs::path relative = entry.path().lexically_relative(folder);
-    if (relative.begin()->string() == "metadata" || relative.filename().string()[0] == '.')
-      continue;
-    files.push_back({entry.path(), relative.generic_string(), SplitOfPath(relative)});
-  }
-  std::sort(files.begin(), files.end(),
-            [](const SourceFile& a, const SourceFile& b) { return a.relative < b.relative; });
-  return files;
+// metadata/NAME where it is there. What is there but leads nowhere must not count as absent: without
+// the file of splits, for one, held-out subjects would go to train.
+std::optional<fs::path> MetadataFile(const fs::path& file) {
+  std::error_code error;
+  const auto own = fs::symlink_status(file, error).type();
+  if (own == fs::file_type::not_found) return std::nullopt;
+  if (fs::is_regular_file(file, error)) return file;
+  throw InputError("{}: is there, but no file that can be read. Restore it, or remove it.",
+                   file.string());
 }
 
 void ReadDatasetJson(SourceDataset& dataset, const fs::path& file) {
@@ -35,7 +32,7 @@ void ReadDatasetJson(SourceDataset& dataset, const fs::path& file) {
     const auto version = json.value("meds_version", std::string("0.4"));
     if (!version.starts_with("0.3") && !version.starts_with("0.4")) {
       throw InputError("{}: meds_version is {}; this program reads 0.3 and 0.4.", file.string(),
-                       version);
+                       Printable(version));
     }
     if (json.contains("code_modifier_columns") && !json["code_modifier_columns"].is_null()) {
       dataset.modifier_columns = json["code_modifier_columns"].get<std::vector<std::string>>();
@@ -46,43 +43,71 @@ void ReadDatasetJson(SourceDataset& dataset, const fs::path& file) {
   }
 }
 
+void ReadMetadata(SourceDataset& dataset, const fs::path& folder) {
+  std::error_code error;
+  const auto own = fs::symlink_status(folder, error).type();
+  if (own == fs::file_type::not_found) return;
+  if (!fs::is_directory(folder, error)) {
+    throw InputError("{}: is there, but no folder that can be read. Restore it, or remove it.",
+                     folder.string());
+  }
+  if (const auto file = MetadataFile(folder / "dataset.json")) ReadDatasetJson(dataset, *file);
+  if (const auto file = MetadataFile(folder / "simulation.json")) {
+    dataset.simulation_json = ReadFile(*file);
+    if (!ParseJsonText(dataset.simulation_json, *file).is_object()) {
+      throw InputError("{}: found no JSON object, expected what sequela simulate writes",
+                       file->string());
+    }
+  }
+  dataset.codes_file = MetadataFile(folder / "codes.parquet");
+  dataset.splits_file = MetadataFile(folder / "subject_splits.parquet");
+}
+
 }  // namespace
 
 SourceDataset FindSource(const fs::path& source) {
   SourceDataset dataset;
   dataset.root = source;
-  if (fs::is_regular_file(source)) {
-    dataset.files.push_back({source, source.filename().string(), std::nullopt});
+  std::error_code error;
+  if (fs::is_regular_file(source, error)) {
+    dataset.files.push_back(MakeSourceFile(source, source.filename().string()));
     return dataset;
   }
-  if (!fs::is_directory(source)) {
-    throw InputError("{}: no such folder. Give a MEDS dataset: a folder with data/ and metadata/.",
-                     source.string());
+  if (!fs::is_directory(source, error)) {
+    throw InputError(
+        "{}: no such folder{}. Give a MEDS dataset: a folder with data/ and metadata/.",
+        source.string(), error ? " (" + error.message() + ")" : "");
   }
-  const bool has_data = fs::is_directory(source / "data");
-  dataset.files = FilesBelow(has_data ? source / "data" : source);
-  if (has_data) {
-    for (SourceFile& file : dataset.files) file.relative = "data/" + file.relative;
-  }
+  const bool has_data = fs::is_directory(source / "data", error);
+  DataFiles found = FindDataFiles(has_data ? source / "data" : source, has_data ? "data/" : "");
+  dataset.files = std::move(found.files);
+  dataset.skipped = std::move(found.skipped);
   if (dataset.files.empty()) {
     throw InputError(
         "{}: no .parquet files{}. Give a MEDS dataset: a folder with data/ and metadata/.",
         source.string(), has_data ? " below data/" : "");
   }
-  const fs::path metadata = source / "metadata";
-  if (fs::exists(metadata / "dataset.json")) ReadDatasetJson(dataset, metadata / "dataset.json");
-  if (fs::exists(metadata / "simulation.json")) {
-    dataset.simulation_json = ReadFile(metadata / "simulation.json");
-    if (!ParseJsonText(dataset.simulation_json, metadata / "simulation.json").is_object()) {
-      throw InputError("{}: found no JSON object, expected what sequela simulate writes",
-                       (metadata / "simulation.json").string());
-    }
-  }
-  if (fs::exists(metadata / "codes.parquet")) dataset.codes_file = metadata / "codes.parquet";
-  if (fs::exists(metadata / "subject_splits.parquet")) {
-    dataset.splits_file = metadata / "subject_splits.parquet";
-  }
+  ReadMetadata(dataset, source / "metadata");
   return dataset;
+}
+
+bool PathsSaySplits(const SourceDataset& dataset, bool given) {
+  const auto says = [](const SourceFile& file) { return file.split.has_value(); };
+  const auto& files = dataset.files;
+  for (const SourceFile& file : files) {
+    if (file.split_fault.empty()) continue;
+    throw InputError("{}, {}: {}", dataset.root.string(), Printable(file.relative),
+                     file.split_fault);
+  }
+  const auto first = std::find_if(files.begin(), files.end(), says);
+  const auto other = std::find_if_not(files.begin(), files.end(), says);
+  if (first == files.end()) return false;
+  if (other == files.end() || given) return true;
+  throw InputError(
+      "{}: the split of {} is not known, while the path of {} says {}. Move it into a folder named "
+      "train, tuning or held_out, or out of the dataset, or say the splits by --splits FILE.",
+      dataset.root.string(), Printable(other->relative), Printable(first->relative),
+      NameOf(*first->split));
 }
 
 }  // namespace sequela

@@ -9,6 +9,7 @@
 
 #include "dataio/base/missing_values.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -16,14 +17,15 @@ namespace {
 using arrow::Type;
 
 std::string Text(const ColumnPlace& place) {
-  return fmt::format("{}, row group {}, column '{}'", *place.file, place.row_group, *place.column);
+  return fmt::format("{}, row group {}, column '{}'", *place.file, place.row_group,
+                     Printable(*place.column));
 }
 
 [[noreturn]] void WrongType(const arrow::DataType& type, const ColumnPlace& place,
                             const char* expected) {
   throw InputError(
       "{}, column '{}': type {} where MEDS has {}. Cast the column when writing the file.",
-      *place.file, *place.column, type.ToString(), expected);
+      *place.file, Printable(*place.column), Printable(type.ToString()), expected);
 }
 
 template <typename Array>
@@ -39,6 +41,17 @@ std::vector<std::int64_t> Integers(const arrow::Array& array, const ColumnPlace&
     values[static_cast<std::size_t>(i)] = static_cast<std::int64_t>(value);
   }
   return values;
+}
+
+// The years 1 to 9999, as Python's datetime: between any two the difference fits int64.
+constexpr std::int64_t kFirstTimeUs = -62'135'596'800'000'000;
+constexpr std::int64_t kLastTimeUs = 253'402'300'799'999'999;
+
+[[noreturn]] void RefuseFraction(const ColumnPlace& place, std::int64_t row) {
+  throw InputError(
+      "{}, row {}: a time with nanoseconds below one microsecond, which MEDS "
+      "(timestamp[us]) cannot hold. Round the times when writing the file.",
+      Text(place), row);
 }
 
 // Ticks to microseconds by multiplication, checked, or by exact division.
@@ -65,16 +78,15 @@ TimeScale ScaleOf(const arrow::DataType& type) {
 
 std::int64_t Microseconds(std::int64_t ticks, TimeScale scale, const ColumnPlace& place,
                           std::int64_t row) {
-  if (ticks % scale.divide != 0) {
-    throw InputError(
-        "{}, row {}: a time with nanoseconds below one microsecond, which MEDS "
-        "(timestamp[us]) cannot hold. Round the times when writing the file.",
-        Text(place), row);
-  }
+  if (ticks % scale.divide != 0) RefuseFraction(place, row);
   std::int64_t result = 0;
   if (__builtin_mul_overflow(ticks / scale.divide, scale.multiply, &result) ||
-      result == kStaticTime) {
-    throw InputError("{}, row {}: a time beyond the range of timestamp[us].", Text(place), row);
+      result < kFirstTimeUs || result > kLastTimeUs) {
+    throw InputError(
+        "{}, row {}: a time outside of the years 1 to 9999. Mend it, or make it null where it "
+        "stands "
+        "for an unknown time.",
+        Text(place), row);
   }
   return result;
 }
@@ -121,9 +133,10 @@ std::vector<float> Numbers(const arrow::Array& array, EventReadCounts& counts) {
 }
 
 // Half floats, decimals: through double.
-std::vector<float> NumbersThroughDouble(const arrow::Array& array, EventReadCounts& counts) {
+std::vector<float> NumbersThroughDouble(const arrow::Array& array, const ColumnPlace& place,
+                                        EventReadCounts& counts) {
   const auto cast = arrow::compute::Cast(array, arrow::float64());
-  if (!cast.ok()) throw InputError("cannot read numbers: {}", cast.status().message());
+  if (!cast.ok()) WrongType(*array.type(), place, "float");  // Arrow's reason may show a value
   return Numbers<arrow::DoubleArray>(**cast, counts);
 }
 
@@ -148,7 +161,7 @@ void AppendStrings(const arrow::Array& array, std::vector<std::string_view>& vie
     case Type::BINARY_VIEW:
       return AppendViews<arrow::BinaryViewArray>(array, views);
     default:
-      throw InputError("strings of type {}", array.type()->ToString());
+      throw InputError("strings of type {}", Printable(array.type()->ToString()));
   }
 }
 
@@ -194,7 +207,7 @@ void CheckTimeType(const arrow::DataType& type, const ColumnPlace& place) {
     throw InputError(
         "{}, column '{}': time zone {} where MEDS times have none. Convert the times to "
         "one local time or to UTC when writing the file.",
-        *place.file, *place.column, zone);
+        *place.file, Printable(*place.column), Printable(zone));
   }
 }
 
@@ -258,7 +271,21 @@ std::vector<std::int64_t> TimesOf(const arrow::Array& array, const ColumnPlace& 
   }
 }
 
-std::vector<float> ValuesOf(const arrow::Array& array, EventReadCounts& counts) {
+void RefuseNanoseconds(const arrow::Array& micro, const arrow::Array& nano,
+                       const ColumnPlace& place) {
+  const auto& us = static_cast<const arrow::TimestampArray&>(micro);
+  const auto& ns = static_cast<const arrow::TimestampArray&>(nano);
+  for (std::int64_t i = 0; i < us.length(); ++i) {
+    if (us.IsNull(i)) continue;
+    const auto wrapped = static_cast<std::uint64_t>(us.Value(i)) * 1000U;
+    if (wrapped != static_cast<std::uint64_t>(ns.Value(i))) {
+      RefuseFraction(place, place.first_row + i);
+    }
+  }
+}
+
+std::vector<float> ValuesOf(const arrow::Array& array, const ColumnPlace& place,
+                            EventReadCounts& counts) {
   switch (array.type_id()) {
     case Type::NA:
       return std::vector<float>(static_cast<std::size_t>(array.length()), kNaN);
@@ -283,21 +310,22 @@ std::vector<float> ValuesOf(const arrow::Array& array, EventReadCounts& counts) 
     case Type::UINT64:
       return Numbers<arrow::UInt64Array>(array, counts);
     default:
-      return NumbersThroughDouble(array, counts);
+      return NumbersThroughDouble(array, place, counts);
   }
 }
 
 std::vector<std::int64_t> StaysOf(const arrow::Array& array, const ColumnPlace& place) {
-  const auto refuse = [&](const std::string& reason) {
-    throw InputError(
-        "{}: stay ids are integers, and here are others: {}. Name another stay column, or number "
-        "the stays when writing the file.",
-        Text(place), reason);
-  };
   arrow::Result<std::shared_ptr<arrow::Array>> cast = arrow::MakeArray(array.data());
   if (array.type_id() == Type::DICTIONARY) cast = arrow::compute::Cast(**cast, arrow::utf8());
   if (cast.ok()) cast = arrow::compute::Cast(**cast, arrow::int64());
-  if (!cast.ok()) refuse(cast.status().message());
+  if (!cast.ok()) {  // Arrow's reason shows a value
+    throw InputError(
+        "{}: stay ids are integers, and in rows {} to {} are others (the column's type is {}). "
+        "Name "
+        "another stay column, or number the stays when writing the file.",
+        Text(place), place.first_row, place.first_row + array.length() - 1,
+        Printable(array.type()->ToString()));
+  }
   const auto& typed = static_cast<const arrow::Int64Array&>(**cast);
   std::vector<std::int64_t> stays(static_cast<std::size_t>(array.length()), kNoStay);
   for (std::int64_t i = 0; i < array.length(); ++i) {

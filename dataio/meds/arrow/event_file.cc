@@ -1,6 +1,7 @@
 #include "dataio/meds/event_file.h"
 
 #include <arrow/compute/cast.h>
+#include <arrow/memory_pool.h>
 #include <arrow/record_batch.h>
 #include <arrow/table.h>
 #include <parquet/arrow/reader.h>
@@ -9,10 +10,15 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "dataio/base/missing_values.h"
+#include "dataio/meds/arrow/column_chunks.h"
 #include "dataio/meds/arrow/event_columns.h"
 #include "dataio/meds/arrow/parquet_reader.h"
+#include "dataio/meds/arrow/string_checks.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -22,7 +28,7 @@ namespace fs = std::filesystem;
 std::string Quoted(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) {
-    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", name);
+    text += fmt::format("{}'{}'", text.empty() ? "" : ", ", Printable(name));
   }
   return text;
 }
@@ -30,10 +36,17 @@ std::string Quoted(const std::vector<std::string>& names) {
 }  // namespace
 
 struct EventFile::Impl {
+  explicit Impl(const EventColumns& columns)
+      : pool(arrow::default_memory_pool(), columns.memory_bytes),
+        batch_bytes(columns.batch_bytes) {}
+
+  arrow::CappedMemoryPool pool;  // outlives the readers
+  std::int64_t batch_bytes;
   std::string file;
   std::unique_ptr<parquet::arrow::FileReader> reader;
-  std::vector<std::string> names;        // top-level columns
-  std::vector<std::int64_t> first_rows;  // [row groups + 1]
+  std::unique_ptr<parquet::arrow::FileReader> exact_times;  // in nanoseconds; of INT96 times only
+  std::vector<std::string> names;                           // top-level columns
+  std::vector<std::int64_t> first_rows;                     // [row groups + 1]
 
   // A column that is read: its leaf in the file and its place among the columns of a batch.
   struct Column {
@@ -71,7 +84,7 @@ struct EventFile::Impl {
       throw InputError(
           "{}: no column '{}'; the file has {}. MEDS needs subject_id, time, code; see "
           "`sequela ingest-csv` for tables with other names.",
-          file, name, Quoted(names));
+          file, Printable(name), Quoted(names));
     }
     return *found;
   }
@@ -85,6 +98,22 @@ struct EventFile::Impl {
     return {&file, row_group, &column.name, first_row};
   }
 
+  // Rows are numbered in 32 bits, and what a footer announces may be anything.
+  void FindRows() {
+    const auto metadata = reader->parquet_reader()->metadata();
+    first_rows.push_back(0);
+    for (int i = 0; i < metadata->num_row_groups(); ++i) {
+      const std::int64_t rows = metadata->RowGroup(i)->num_rows();
+      if (!std::in_range<std::uint32_t>(rows) ||
+          !std::in_range<std::uint32_t>(first_rows.back() + rows)) {
+        throw InputError(
+            "{}, row group {}: announces {} rows; at most 4 billion in one file are read. Write "
+            "several files.",
+            file, i, rows);
+      }
+      first_rows.push_back(first_rows.back() + rows);
+    }
+  }
   void FindColumns(const EventColumns& columns) {
     subject = Require(columns.subject);
     time = Require(columns.time);
@@ -102,18 +131,28 @@ struct EventFile::Impl {
       }
     }
     CheckIntegerType(TypeOf(*subject), Place(*subject, 0, 0));
-    CheckTimeType(TypeOf(*time), Place(*time, 0, 0));
+    for (auto* column : {&time, &value, &text}) {
+      if (*column && IsAllNull(**column)) column->reset();
+    }
+    if (time) CheckTimeType(TypeOf(*time), Place(*time, 0, 0));
     CheckStringType(TypeOf(*code), Place(*code, 0, 0));
     if (value) CheckNumberType(TypeOf(*value), Place(*value, 0, 0));
     if (text) CheckStringType(TypeOf(*text), Place(*text, 0, 0));
+  }
+  const parquet::FileMetaData& footer() const { return *reader->parquet_reader()->metadata(); }
+  // Writers that find no value in a column give it no type, or any (DuckDB: int32).
+  bool IsAllNull(const Column& column) const {
+    return TypeOf(column).id() == arrow::Type::NA || HasOnlyNulls(footer(), column.leaf);
   }
   // Columns of strings that Parquet can hand on as dictionaries: each distinct string is met once.
   std::vector<int> DictionaryLeaves() const {
     std::vector<int> leaves;
     const auto add = [&](const Column& column) {
       const auto id = TypeOf(column).id();
-      if (id == arrow::Type::STRING || id == arrow::Type::LARGE_STRING)
+      const bool is_string = id == arrow::Type::STRING || id == arrow::Type::LARGE_STRING;
+      if (is_string && CanBeDictionary(footer(), column.leaf, batch_bytes)) {
         leaves.push_back(column.leaf);
+      }
     };
     add(*code);
     if (text) add(*text);
@@ -122,7 +161,8 @@ struct EventFile::Impl {
     return leaves;
   }
   std::vector<int> Leaves() const {
-    std::vector<int> leaves = {subject->leaf, time->leaf, code->leaf};
+    std::vector<int> leaves = {subject->leaf, code->leaf};
+    if (time) leaves.push_back(time->leaf);
     if (value) leaves.push_back(value->leaf);
     if (text) leaves.push_back(text->leaf);
     for (const Column& column : modifiers) leaves.push_back(column.leaf);
@@ -139,34 +179,16 @@ struct EventFile::Impl {
     if (id != arrow::Type::DICTIONARY && !arrow::is_base_binary_like(id) &&
         !arrow::is_binary_view_like(id) && id != arrow::Type::NA) {
       auto cast = arrow::compute::Cast(*array, arrow::utf8());
-      if (!cast.ok())
-        throw InputError("{}, column '{}': {}", file, column.name, cast.status().message());
+      if (!cast.ok()) {  // Arrow's reason may show a value
+        throw InputError("{}, column '{}': values of type {} cannot be made text.", file,
+                         Printable(column.name), Printable(array->type()->ToString()));
+      }
       kept_alive.push_back(*cast);
       array = *cast;
     }
     return StringsOf(*array, ++serial);
   }
   mutable std::vector<std::shared_ptr<arrow::Array>> kept_alive;  // while a batch is being consumed
-
-  void RefuseBadCodes(const StringColumn& codes, const ColumnPlace& place) const {
-    for (std::size_t i = 0; i < codes.index.size(); ++i) {
-      const std::uint32_t entry = codes.index[i];
-      const char* fault = nullptr;
-      if (entry == StringColumn::kNull) {
-        fault = "a null code";
-      } else if (codes.dictionary[entry].empty()) {
-        fault = "an empty code";
-      } else if (!codes.invalid.empty() && codes.invalid[entry]) {
-        fault = "a code that is not valid UTF-8";
-      }
-      if (fault == nullptr) continue;
-      throw InputError(
-          "{}, row group {}, column '{}', row {}: {}. Every MEDS event has a code in UTF-8; "
-          "repair or remove the row.",
-          file, place.row_group, *place.column, place.first_row + static_cast<std::int64_t>(i),
-          fault);
-    }
-  }
 
   EventBatch Convert(const arrow::RecordBatch& batch, int row_group, std::int64_t first_row,
                      EventReadCounts& counts) const {
@@ -176,12 +198,17 @@ struct EventFile::Impl {
     out.first_row = first_row;
     out.subject =
         SubjectsOf(*batch.GetColumnByName(subject->name), Place(*subject, row_group, first_row));
-    out.time_us = TimesOf(*batch.GetColumnByName(time->name), Place(*time, row_group, first_row));
+    if (time) {
+      out.time_us = TimesOf(*batch.GetColumnByName(time->name), Place(*time, row_group, first_row));
+    } else {
+      out.time_us.assign(out.subject.size(), kStaticTime);
+    }
     out.code = ReadStrings(batch, *code);
     RefuseBadCodes(out.code, Place(*code, row_group, first_row));
     const auto rows = static_cast<std::size_t>(batch.num_rows());
     if (value) {
-      out.value = ValuesOf(*batch.GetColumnByName(value->name), counts);
+      out.value = ValuesOf(*batch.GetColumnByName(value->name), Place(*value, row_group, first_row),
+                           counts);
     } else {
       out.value.assign(rows, std::numeric_limits<float>::quiet_NaN());
     }
@@ -199,7 +226,8 @@ struct EventFile::Impl {
       EventBatch::EventColumn& read = out.events.emplace_back();
       read.column = event.number;
       if (event.is_number) {
-        read.value = ValuesOf(*batch.GetColumnByName(event.column.name), counts);
+        read.value = ValuesOf(*batch.GetColumnByName(event.column.name),
+                              Place(event.column, row_group, first_row), counts);
       } else {
         read.text = ReadStrings(batch, event.column);
         RefuseInvalid(read.text, Place(event.column, row_group, first_row));
@@ -210,23 +238,32 @@ struct EventFile::Impl {
     }
     return out;
   }
-  // Strings that become codes or parts of them.
-  static void RefuseInvalid(const StringColumn& strings, const ColumnPlace& place) {
-    if (strings.invalid.empty()) return;
-    for (std::size_t i = 0; i < strings.index.size(); ++i) {
-      if (strings.index[i] == StringColumn::kNull || !strings.invalid[strings.index[i]]) continue;
-      throw InputError(
-          "{}, row group {}, column '{}', row {}: not valid UTF-8, which codes are made of. Repair "
-          "the row, or leave the column out.",
-          *place.file, place.row_group, *place.column,
-          place.first_row + static_cast<std::int64_t>(i));
+  // Null at the end. Checks what Arrow does not.
+  std::shared_ptr<arrow::RecordBatch> Next(arrow::RecordBatchReader& batches, int row_group) const {
+    const auto place = [&] {
+      return fmt::format(", row group {}{}", row_group, FailingColumn(row_group));
+    };
+    try {
+      const auto batch = batches.Next();
+      if (!batch.ok()) RefuseStatus(file, place(), batch.status());
+      for (int i = 0; *batch != nullptr && i < (*batch)->num_columns(); ++i) {
+        CheckIndices(*(*batch)->column(i), file,
+                     fmt::format(", row group {}, column '{}'", row_group,
+                                 Printable((*batch)->column_name(i))));
+      }
+      return *batch;
+    } catch (const parquet::ParquetException& error) {
+      RefuseException(file, place(), error);
     }
   }
-  static void CountInvalidTexts(const StringColumn& texts, EventReadCounts& counts) {
-    if (texts.invalid.empty()) return;
-    for (const std::uint32_t entry : texts.index) {
-      counts.invalid_texts += entry != StringColumn::kNull && texts.invalid[entry] ? 1 : 0;
+  void CheckExactTimes(const arrow::RecordBatch& batch,
+                       const std::shared_ptr<arrow::RecordBatch>& exact, int row_group,
+                       std::int64_t row) const {
+    if (exact == nullptr || exact->num_rows() != batch.num_rows()) {
+      RefuseDamaged(file, fmt::format(", row group {}", row_group), "rows are missing");
     }
+    RefuseNanoseconds(*batch.GetColumnByName(time->name), *exact->column(0),
+                      Place(*time, row_group, row));
   }
 
   // After a failed read: which column fails alone, for the message.
@@ -237,14 +274,24 @@ struct EventFile::Impl {
     }
     for (const EventColumn& event : events) columns.push_back(event.column);
     for (const Column& column : columns) {
-      try {
-        const auto table = reader->ReadRowGroup(row_group, {column.leaf});
-        if (!table.ok()) return fmt::format(", column '{}'", column.name);
-      } catch (const parquet::ParquetException&) {
-        return fmt::format(", column '{}'", column.name);
+      if (!CanBeRead(row_group, column.leaf)) {
+        return fmt::format(", column '{}'", Printable(column.name));
       }
     }
     return "";
+  }
+  bool CanBeRead(int row_group, int leaf) const {
+    try {
+      const auto batches = reader->GetRecordBatchReader({row_group}, {leaf});
+      if (!batches.ok()) return false;
+      for (;;) {
+        const auto batch = (*batches)->Next();
+        if (!batch.ok()) return false;
+        if (*batch == nullptr) return true;
+      }
+    } catch (const parquet::ParquetException&) {
+      return false;
+    }
   }
 };
 
@@ -254,18 +301,19 @@ EventFile& EventFile::operator=(EventFile&&) noexcept = default;
 EventFile::~EventFile() = default;
 
 EventFile EventFile::Open(const fs::path& file, const EventColumns& columns) {
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(columns);
   impl->file = file.string();
-  impl->reader = OpenReader(impl->file, {});
+  impl->reader = OpenReader(impl->file, {{}, &impl->pool});
   for (const auto& field : impl->reader->manifest().schema_fields) {
     impl->names.push_back(field.field->name());
   }
+  impl->FindRows();
+  if (impl->first_rows.back() == 0) return EventFile(std::move(impl));
   impl->FindColumns(columns);
-  impl->reader = OpenReader(impl->file, impl->DictionaryLeaves());
-  const auto metadata = impl->reader->parquet_reader()->metadata();
-  impl->first_rows.push_back(0);
-  for (int i = 0; i < metadata->num_row_groups(); ++i) {
-    impl->first_rows.push_back(impl->first_rows.back() + metadata->RowGroup(i)->num_rows());
+  impl->reader = OpenReader(impl->file, {impl->DictionaryLeaves(), &impl->pool});
+  const auto* schema = impl->reader->parquet_reader()->metadata()->schema();
+  if (impl->time && schema->Column(impl->time->leaf)->physical_type() == parquet::Type::INT96) {
+    impl->exact_times = OpenReader(impl->file, {{}, &impl->pool, arrow::TimeUnit::NANO});
   }
   return EventFile(std::move(impl));
 }
@@ -282,24 +330,22 @@ const std::vector<std::string>& EventFile::column_names() const { return impl_->
 
 void EventFile::ReadRowGroup(int row_group, const std::function<void(const EventBatch&)>& consume,
                              EventReadCounts& counts) const {
-  const auto place = [&] {
-    return fmt::format(", row group {}{}", row_group, impl_->FailingColumn(row_group));
+  if (num_rows(row_group) == 0) return;
+  const auto open = [&](parquet::arrow::FileReader& reader, const std::vector<int>& leaves) {
+    reader.set_batch_size(
+        BatchRows(impl_->footer(), row_group, impl_->Leaves(), impl_->batch_bytes));
+    return ReadOrRefuse(impl_->file, fmt::format(", row group {}", row_group),
+                        [&] { return reader.GetRecordBatchReader({row_group}, leaves); });
   };
-  const auto next_batch = [&](arrow::RecordBatchReader& batches) {
-    try {
-      auto batch = batches.Next();
-      if (!batch.ok()) RefuseDamaged(impl_->file, place(), batch.status().message());
-      return *std::move(batch);
-    } catch (const parquet::ParquetException& error) {
-      RefuseDamaged(impl_->file, place(), error.what());
-    }
-  };
-  const auto batches = ReadOrRefuse(impl_->file, fmt::format(", row group {}", row_group), [&] {
-    return impl_->reader->GetRecordBatchReader({row_group}, impl_->Leaves());
-  });
+  const auto batches = open(*impl_->reader, impl_->Leaves());
+  const auto exact_times =
+      impl_->exact_times ? open(*impl_->exact_times, {impl_->time->leaf}) : nullptr;
   std::int64_t row = first_row(row_group);
-  while (const auto batch = next_batch(*batches)) {
+  while (const auto batch = impl_->Next(*batches, row_group)) {
     if (batch->num_rows() == 0) continue;
+    if (exact_times) {
+      impl_->CheckExactTimes(*batch, impl_->Next(*exact_times, row_group), row_group, row);
+    }
     consume(impl_->Convert(*batch, row_group, row, counts));
     row += batch->num_rows();
   }

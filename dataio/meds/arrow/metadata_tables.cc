@@ -5,77 +5,126 @@
 #include <arrow/compute/cast.h>
 #include <arrow/table.h>
 
+#include "dataio/base/utf8.h"
 #include "dataio/meds/arrow/parquet_reader.h"
 #include "dataio/meds/event_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
-
 namespace {
 
-// A whole small table, its wanted columns cast to one type each.
-std::shared_ptr<arrow::Array> ReadColumn(const arrow::Table& table, const std::string& file,
-                                         const std::string& name,
-                                         const std::shared_ptr<arrow::DataType>& type) {
-  const auto column = table.GetColumnByName(name);
-  if (!column) return nullptr;
-  const auto cast = arrow::compute::Cast(arrow::Datum(column), type);
-  if (!cast.ok()) {
-    throw InputError("{}, column '{}': type {} where {} is expected: {}", file, name,
-                     column->type()->ToString(), type->ToString(), cast.status().message());
-  }
-  const auto whole = arrow::Concatenate(cast->chunked_array()->chunks());
-  if (column->length() == 0) return *arrow::MakeEmptyArray(type);
-  return *whole;
-}
+constexpr std::int64_t kMostBytes = 4LL << 30;  // in this process, while a table is read
 
-std::shared_ptr<arrow::Table> ReadTable(const std::string& file) {
-  const auto reader = OpenReader(file, {});
-  return ReadOrRefuse(file, "", [&] { return reader->ReadTable(); });
-}
-
-std::shared_ptr<arrow::Array> RequireColumn(const arrow::Table& table, const std::string& file,
-                                            const std::string& name,
-                                            const std::shared_ptr<arrow::DataType>& type) {
-  auto column = ReadColumn(table, file, name, type);
-  if (!column) throw InputError("{}: no column '{}'.", file, name);
-  if (column->null_count() > 0) {
-    throw InputError("{}, column '{}': {} null rows where none are allowed.", file, name,
-                     column->null_count());
+class MetadataTable {
+ public:
+  explicit MetadataTable(std::string file)
+      : pool_(arrow::default_memory_pool(), kMostBytes), file_(std::move(file)) {
+    const auto reader = OpenReader(file_, {{}, &pool_});
+    table_ = ReadOrRefuse(file_, "", [&] { return reader->ReadTable(); });
   }
-  return column;
+
+  std::int64_t rows() const { return table_->num_rows(); }
+
+  // The column cast to `type`; null where the file has none.
+  std::shared_ptr<arrow::Array> Find(const std::string& name,
+                                     const std::shared_ptr<arrow::DataType>& type) const {
+    if (table_->schema()->GetAllFieldIndices(name).size() > 1) {
+      throw InputError("{}: two columns named '{}'. Remove one.", file_, Printable(name));
+    }
+    const auto column = table_->GetColumnByName(name);
+    if (!column) return nullptr;
+    if (rows() == 0) return *arrow::MakeEmptyArray(type);
+    const std::string place = fmt::format(", column '{}'", Printable(name));
+    for (const auto& chunk : column->chunks()) CheckIndices(*chunk, file_, place);
+    const auto cast = arrow::compute::Cast(arrow::Datum(column), type);
+    if (!cast.ok()) {  // Arrow's reason may show a value
+      throw InputError("{}{}: values of type {} where {} is expected. Cast the column.", file_,
+                       place, Printable(column->type()->ToString()), type->ToString());
+    }
+    return ReadOrRefuse(file_, place,
+                        [&] { return arrow::Concatenate(cast->chunked_array()->chunks()); });
+  }
+
+  std::shared_ptr<arrow::Array> Require(const std::string& name,
+                                        const std::shared_ptr<arrow::DataType>& type) const {
+    auto column = Find(name, type);
+    if (!column) throw InputError("{}: no column '{}'.", file_, name);
+    return column;
+  }
+  void RefuseNulls(const arrow::Array& column, const std::string& name) const {
+    if (column.null_count() == 0) return;
+    throw InputError("{}, column '{}': {} null rows where none are allowed.", file_, name,
+                     column.null_count());
+  }
+
+  std::string TextAt(const arrow::Array& strings, std::int64_t row, const std::string& name) const {
+    std::string text = static_cast<const arrow::StringArray&>(strings).GetString(row);
+    if (!IsUtf8(text)) {
+      throw InputError("{}, column '{}': holds text that is not UTF-8.", file_, Printable(name));
+    }
+    return text;
+  }
+
+ private:
+  arrow::CappedMemoryPool pool_;  // outlives the table
+  std::string file_;
+  std::shared_ptr<arrow::Table> table_;
+};
+
+using JoinedColumns = std::vector<std::pair<std::string, std::shared_ptr<arrow::Array>>>;
+
+// As events' codes are made (row_reader.h): "code//part//...", absent parts left out.
+std::string JoinedCode(const MetadataTable& table, const arrow::Array& codes,
+                       const JoinedColumns& parts, std::int64_t row) {
+  std::string code = table.TextAt(codes, row, "code");
+  for (const auto& [name, part] : parts) {
+    if (part->IsNull(row)) continue;
+    const std::string text = table.TextAt(*part, row, name);
+    if (!text.empty()) code += "//" + text;
+  }
+  return code;
 }
 
 }  // namespace
 
-std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path& path) {
-  const std::string file = path.string();
-  const auto table = ReadTable(file);
-  const auto codes = RequireColumn(*table, file, "code", arrow::utf8());
-  const auto descriptions = ReadColumn(*table, file, "description", arrow::utf8());
-  const auto parents = ReadColumn(*table, file, "parent_codes", arrow::list(arrow::utf8()));
-  std::vector<CodeMetadata> entries(static_cast<std::size_t>(codes->length()));
+std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path& path,
+                                           const std::vector<std::string>& joined,
+                                           std::int64_t* without_code) {
+  const MetadataTable table(path.string());
+  const auto codes = table.Require("code", arrow::utf8());
+  const auto descriptions = table.Find("description", arrow::utf8());
+  const auto parents = table.Find("parent_codes", arrow::list(arrow::utf8()));
+  JoinedColumns parts;
+  for (const std::string& name : joined) {
+    if (auto column = table.Find(name, arrow::utf8())) parts.emplace_back(name, std::move(column));
+  }
+  if (without_code == nullptr) table.RefuseNulls(*codes, "code");
+  if (without_code != nullptr) *without_code = codes->null_count();
+  std::vector<CodeMetadata> entries;
   for (std::int64_t i = 0; i < codes->length(); ++i) {
-    CodeMetadata& entry = entries[static_cast<std::size_t>(i)];
-    entry.code = static_cast<const arrow::StringArray&>(*codes).GetString(i);
+    if (codes->IsNull(i)) continue;
+    CodeMetadata& entry = entries.emplace_back();
+    entry.code = JoinedCode(table, *codes, parts, i);
     if (descriptions && !descriptions->IsNull(i)) {
-      entry.description = static_cast<const arrow::StringArray&>(*descriptions).GetString(i);
+      entry.description = table.TextAt(*descriptions, i, "description");
     }
     if (!parents || parents->IsNull(i)) continue;
     const auto& lists = static_cast<const arrow::ListArray&>(*parents);
-    const auto& values = static_cast<const arrow::StringArray&>(*lists.values());
     for (std::int64_t j = lists.value_offset(i); j < lists.value_offset(i + 1); ++j) {
-      if (!values.IsNull(j)) entry.parent_codes.push_back(values.GetString(j));
+      if (lists.values()->IsNull(j)) continue;
+      entry.parent_codes.push_back(table.TextAt(*lists.values(), j, "parent_codes"));
     }
   }
   return entries;
 }
 
 std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path& path) {
-  const std::string file = path.string();
-  const auto table = ReadTable(file);
-  const auto subjects = RequireColumn(*table, file, "subject_id", arrow::int64());
-  const auto splits = RequireColumn(*table, file, "split", arrow::utf8());
+  const MetadataTable table(path.string());
+  const auto subjects = table.Require("subject_id", arrow::int64());
+  const auto splits = table.Require("split", arrow::utf8());
+  table.RefuseNulls(*subjects, "subject_id");
+  table.RefuseNulls(*splits, "split");
   std::vector<SubjectSplitRow> rows(static_cast<std::size_t>(subjects->length()));
   for (std::int64_t i = 0; i < subjects->length(); ++i) {
     rows[static_cast<std::size_t>(i)] = {

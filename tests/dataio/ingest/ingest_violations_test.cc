@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::OddColumn;
 using testing::OddOptions;
 using testing::WriteOddParquet;
@@ -177,7 +178,8 @@ TEST_F(ViolationsTest, ContradictingSplitsAreRefused) {
   EXPECT_THAT(Refusal(),
               AllOf(HasSubstr("subject_splits.parquet, row 2"), HasSubstr("two splits")));
   WriteSplits({"1"}, {"trian"});
-  EXPECT_THAT(Refusal(), AllOf(HasSubstr("row 0"), HasSubstr("trian")));
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("row 0"), HasSubstr("expected train, tuning or held_out"),
+                               Not(HasSubstr("trian"))));
   fs::remove(meds() / "data" / "0.parquet");
   Write("train/0.parquet");
   WriteSplits({"1", "2", "3"}, {"train", "held_out", "train"});
@@ -283,6 +285,14 @@ TEST_F(ViolationsTest, InvalidTextIsFreeText) {
   EXPECT_EQ(Counted("texts_not_utf8"), 1);
 }
 
+TEST_F(ViolationsTest, WhatStandsInTheSplitsIsNotShown) {
+  Write();
+  WriteOddParquet(meds() / "metadata" / "subject_splits.parquet",
+                  {{"subject_id", "string", {"pat7"}}, {"split", "string", {"train"}}});
+  EXPECT_THAT(Refusal(),
+              AllOf(HasSubstr("'subject_id'"), HasSubstr("string"), Not(HasSubstr("pat7"))));
+}
+
 TEST_F(ViolationsTest, DamagedAndTruncatedFilesAreRefusedByName) {
   GiveSplits();
   for (int i = 0; i < 20'000; ++i) {
@@ -334,6 +344,29 @@ TEST_F(ViolationsTest, ModifierColumnsJoinTheCode) {
   std::vector<std::string> codes;
   for (const CodeEntry& entry : store.codes()) codes.push_back(entry.code);
   EXPECT_THAT(codes, ::testing::ElementsAre("GENDER//F", "LAB//a//g", "LAB//a//mg", "LAB//b"));
+}
+
+TEST_F(ViolationsTest, CodesKeepWhatCodesParquetSaysWithModifiersToo) {
+  GiveSplits();
+  std::ofstream(meds() / "metadata" / "dataset.json")
+      << R"({"meds_version": "0.4.0", "code_modifier_columns": ["unit"]})";
+  WriteOddParquet(meds() / "data" / "0.parquet",
+                  {subject_, time_, code_, value_, {"unit", "string", {{}, "mg", "mg", {}, "g"}}});
+  const auto descriptions = [&] {
+    std::vector<std::string> said;
+    const ChainStore store = Ingest();
+    for (const CodeEntry& entry : store.codes()) said.push_back(entry.description);
+    return said;  // of GENDER//F, LAB//a//g, LAB//a//mg, LAB//b
+  };
+  const fs::path file = meds() / "metadata" / "codes.parquet";
+  WriteOddParquet(file, {{"code", "string", {{}, "LAB//a", "LAB//b"}},
+                         {"description", "string", {"all rows", "any a", "b"}}});
+  EXPECT_THAT(descriptions(), ::testing::ElementsAre("", "any a", "any a", "b"));
+  EXPECT_EQ(Counted("code_rows_without_code"), 1);
+  WriteOddParquet(file, {{"code", "string", {"LAB//a", "LAB//a", "LAB//b"}},
+                         {"unit", "string", {"mg", {}, {}}},
+                         {"description", "string", {"a in mg", "any a", "b"}}});
+  EXPECT_THAT(descriptions(), ::testing::ElementsAre("", "any a", "a in mg", "b"));
 }
 
 TEST_F(ViolationsTest, AnExistingOutputIsLeftAlone) {

@@ -1,6 +1,7 @@
 #include "tests/testing/arrow/odd_parquet.h"
 
 #include <arrow/array/builder_dict.h>
+#include <arrow/array/util.h>
 #include <arrow/builder.h>
 #include <arrow/compute/cast.h>
 #include <arrow/io/file.h>
@@ -36,6 +37,7 @@ std::shared_ptr<arrow::DataType> TypeOf(const std::string& name) {
       {"double", arrow::float64()},
       {"decimal128(12, 3)", arrow::decimal128(12, 3)},
       {"bool", arrow::boolean()},
+      {"null", arrow::null()},
       {"string", arrow::utf8()},
       {"large_string", arrow::large_utf8()},
       {"string_view", arrow::utf8_view()},
@@ -63,6 +65,9 @@ std::shared_ptr<arrow::Array> ArrayOf(const OddColumn& column) {
   if (column.type == "dictionary") return Strings(arrow::StringDictionaryBuilder(), column);
   if (column.type == "large_string") return Strings(arrow::LargeStringBuilder(), column);
   if (column.type == "string_view") return Strings(arrow::StringViewBuilder(), column);
+  if (column.type == "null")
+    return Must(
+        arrow::MakeArrayOfNull(arrow::null(), static_cast<std::int64_t>(column.values.size())));
   auto text = Strings(arrow::StringBuilder(), column);
   if (column.type == "string") return text;
   if (column.type == "timestamp[us, UTC]") {
@@ -90,7 +95,19 @@ void WriteOddParquet(const std::filesystem::path& file, const std::vector<OddCol
   properties.compression(Must(arrow::util::Codec::GetCompressionType(options.codec)));
   if (!options.dictionary_encoding) properties.disable_dictionary();
   if (options.page_checksums) properties.enable_page_checksum();
-  const auto arrow_properties = parquet::ArrowWriterProperties::Builder().store_schema()->build();
+  if (!options.encoding.empty()) {
+    properties.disable_dictionary(options.encoded);
+    properties.encoding(options.encoded, options.encoding == "delta_byte_array"
+                                             ? parquet::Encoding::DELTA_BYTE_ARRAY
+                                             : parquet::Encoding::DELTA_LENGTH_BYTE_ARRAY);
+  }
+  parquet::ArrowWriterProperties::Builder arrow_builder;
+  if (options.int96_times) {
+    arrow_builder.enable_deprecated_int96_timestamps();
+  } else {
+    arrow_builder.store_schema();
+  }
+  const auto arrow_properties = arrow_builder.build();
   Must(parquet::arrow::WriteTable(*arrow::Table::Make(arrow::schema(fields), arrays),
                                   arrow::default_memory_pool(), stream, options.row_group_rows,
                                   properties.build(), arrow_properties));

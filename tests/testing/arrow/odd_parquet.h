@@ -10,7 +10,7 @@
 namespace sequela::testing {
 
 // `type` as Arrow prints it: int32, uint64, float, double, decimal128(12, 3), string, large_string,
-// string_view, dictionary, timestamp[ms], timestamp[us, UTC], date32, bool. Values as text, cast to
+// string_view, dictionary, null, timestamp[ms], timestamp[us, UTC], date32, bool. Values as text, cast to
 // it.
 struct OddColumn {
   std::string name;
@@ -23,6 +23,10 @@ struct OddOptions {
   std::int64_t row_group_rows = 1'000'000;
   bool dictionary_encoding = true;
   bool page_checksums = false;
+  // Of column `encoded`: delta_byte_array or delta_length_byte_array; empty: as usual.
+  std::string encoding;
+  std::string encoded = "code";
+  bool int96_times = false;
 };
 
 void WriteOddParquet(const std::filesystem::path& file, const std::vector<OddColumn>& columns,
