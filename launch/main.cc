@@ -2,6 +2,7 @@
 // one message and an exit code (kernels/base/errors.h). Commands that share their work among ranks
 // start MPI themselves; on several ranks a failure ends the whole job.
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -149,6 +150,8 @@ int Run(const std::vector<std::string>& arguments) {
 }  // namespace sequela
 
 int main(int argc, char** argv) {
+  // Everything that is written holds patients' data: for its owner's eyes, whatever the umask was.
+  ::umask(0077);
   sequela::BlockStopSignals();
   sequela::OpenClosedDescriptors();
   return sequela::Run({argv + 1, argv + argc});

@@ -32,6 +32,7 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
@@ -308,10 +309,9 @@ class Ingester {
 
   void WriteMetadata(const fs::path& folder, const Tokenizer& tokenizer,
                      const StoreContent& content) {
-    nlohmann::ordered_json source = {
-        {"name", fs::absolute(options_.source).lexically_normal().filename().string()},
-        {"files", nlohmann::json::array()},
-        {"dataset", nullptr}};
+    nlohmann::ordered_json source = {{"name", FolderName(options_.source)},
+                                     {"files", nlohmann::json::array()},
+                                     {"dataset", nullptr}};
     for (const SourceFile& file : source_.files) source["files"].push_back(file.relative);
     if (!source_.dataset_json.empty()) {
       source["dataset"] =

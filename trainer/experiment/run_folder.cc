@@ -7,6 +7,7 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/json_fields.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/writer_lock.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 
@@ -48,16 +49,27 @@ RunIdentity IdentityFromJson(const fs::path& file) {
   return identity;
 }
 
-bool IsAbsentOrEmpty(const fs::path& folder) {
+// What an interrupted CreateRun left, which wrote experiment.yaml last, counts as nothing: the lock
+// file says that it was ours.
+bool HoldsNothing(const fs::path& folder) {
   std::error_code error;
   if (!fs::exists(folder, error)) return true;
-  return fs::is_directory(folder, error) && fs::is_empty(folder, error);
+  if (!fs::is_directory(folder, error)) return false;
+  const bool is_ours = WriterLock::IsMarked(folder);
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool begun = name.starts_with(WriterLock::kFileName) || name.starts_with(kIdentityFile) ||
+                       name.starts_with(kVocabularyFile) ||
+                       name.starts_with(std::string(kExperimentFile) + ".partial");
+    if (!is_ours || !begun) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 std::optional<StoredRun> FindRun(const fs::path& folder) {
-  if (IsAbsentOrEmpty(folder)) return std::nullopt;
+  if (HoldsNothing(folder)) return std::nullopt;
   if (!fs::is_directory(folder)) {
     throw InputError("{}: expected a folder for the run, found a file", folder.string());
   }
@@ -86,12 +98,18 @@ StoredRun OpenRun(const fs::path& folder) {
 }
 
 void CreateRun(const StoredRun& run, const Vocabulary& vocabulary) {
-  if (fs::exists(run.folder)) fs::remove(run.folder);  // empty, as FindRun saw
-  PartialFolder partial(run.folder);
-  WriteFileAtomically(partial.folder() / kExperimentFile, ExperimentToYaml(run.experiment));
-  WriteFileAtomically(partial.folder() / kIdentityFile, IdentityToJson(run.identity));
-  WriteFileAtomically(partial.folder() / kVocabularyFile, vocabulary.ToJson());
-  partial.Commit();
+  try {
+    WriteFileAtomically(run.folder / kVocabularyFile, vocabulary.ToJson());
+    WriteFileAtomically(run.folder / kIdentityFile, IdentityToJson(run.identity));
+    // Last: its presence makes the folder a run.
+    WriteFileAtomically(run.folder / kExperimentFile, ExperimentToYaml(run.experiment));
+  } catch (const MachineError&) {
+    std::error_code ignored;
+    for (const char* name : {kVocabularyFile, kIdentityFile}) {
+      fs::remove(run.folder / name, ignored);
+    }
+    throw;
+  }
 }
 
 void UpdateRun(const StoredRun& run) {

@@ -138,8 +138,8 @@ void TrainingRun::Impl::OpenFolder() {
     if (setup.stored) {
       UpdateRun(run);
     } else {
+      setup.TakeNewFolder();
       CreateRun(run, setup.store.vocabulary());
-      setup.TakeLock();
     }
     const LoggingSection& logging = setup.experiment.logging;
     metrics = std::make_unique<MetricsLog>(run.folder, progress.step, logging.tensorboard,

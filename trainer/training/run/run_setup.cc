@@ -6,6 +6,7 @@
 #include "dataio/loader/event_balance.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/writer_lock.h"
 #include "runtime/log.h"
 #include "trainer/evaluation/split_score.h"
@@ -77,6 +78,17 @@ void RunSetup::BalanceTargets() {
 void RunSetup::TakeLock() {
   lock = WriterLock::Take(run.folder, run.folder);
   if (lock && !lock->takeover().empty()) LogWarning("{}", lock->takeover());
+}
+
+void RunSetup::TakeNewFolder() {
+  MakeFolders(run.folder);
+  TakeLock();
+  if (lock == nullptr || FindRun(run.folder)) {
+    throw InputError(
+        "{}: another job created or removed this folder just now. Start again, or name another "
+        "run.folder",
+        run.folder.string());
+  }
 }
 
 void RunSetup::FindResumePoint() {

@@ -28,6 +28,10 @@ struct RunSetup {
   // Makes this job the one that writes the run's folder, which exists. On the first rank; throws
   // InputError where another job is writing there.
   void TakeLock();
+  // Makes the folder of a run that is still to be created, where it is not there, and takes its
+  // lock. The folder itself may be a link, "." or a mount. Throws InputError likewise, and where
+  // another job created a run there meanwhile.
+  void TakeNewFolder();
   bool is_first_rank() const { return communicator.rank() == 0; }
 
   Experiment experiment;
