@@ -80,7 +80,10 @@ TEST_P(StopsTest, AtRandomMomentsKeepEveryBit) {
   for (int moment = 0; moment < 3; ++moment) {
     const std::string stopped_name = name + "-" + std::to_string(moment);
     RunningProgram program(Arguments(stopped_name), options);
-    WaitForStep(program, RunOf(stopped_name), moment * kSteps / 4, random() % 60);
+    // Alone it is ended by a signal that comes before its main begins: there is nothing to keep then.
+    const int least_steps = GetParam() == 0 ? 1 : 0;
+    WaitForStep(program, RunOf(stopped_name), std::max(least_steps, moment * kSteps / 4),
+                random() % 60);
     Stop(program, moment);
     const ProgramResult stopped = program.Finish();
     ASSERT_EQ(stopped.exit_code, kStopped) << moment << ": " << stopped.errors;
