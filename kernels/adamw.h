@@ -1,8 +1,9 @@
 // AdamW (Loshchilov and Hutter 2019) over a flat range, in one pass, as torch.optim.AdamW:
 //   p -= learning_rate * weight_decay * p
-//   m += (1 - beta1) (g - m)         v = beta2 v + (1 - beta2) g^2,     g = gradient_scale *
-//   gradient p -= learning_rate / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) +
-//   epsilon)
+//   g  = gradient_scale * gradient
+//   m += (1 - beta1) (g - m)
+//   v  = beta2 v + (1 - beta2) g^2
+//   p -= learning_rate / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + epsilon)
 // Elementwise in fp32: the result of an element does not depend on the range it is updated in.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Attention over packed documents with grouped queries. Head n of the N query heads reads key head
 // n / (N / G). For row i, over the keys j in the plan's interval of i:
-//   s_j = softmax_scale * q_i . k_j     p = softmax(s)     out_i = sum_j p_j v_j     lse_i = ln
-//   sum_j exp(s_j)
+//   s_j = softmax_scale * q_i . k_j      p = softmax(s)
+//   out_i = sum_j p_j v_j                lse_i = ln sum_j exp(s_j)
 // An empty interval gives out = 0, lse = -inf and zero gradients. A document's results depend on
 // its own rows alone, bit for bit, wherever it lies in the batch; threads do not change them
 // either. Formula of the backward pass and of the online softmax: Dao, "FlashAttention-2" (2023).

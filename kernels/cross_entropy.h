@@ -75,8 +75,8 @@ struct CrossEntropyEvaluateArgs {
   ConstTensorView hidden_TD;
   ConstTensorView weight_VD;
   std::span<const std::int32_t> target;  // [T], in [0, V) or kNoTarget
-  // Corrects for training with class weights w (records.md: such logits are off by ln w): softmax
-  // is taken over logits - log_class_weight for corrected_nll, group_nll and rank.
+  // Corrects for training with class weights w (whose logits are off by ln w):
+  // softmax is taken over logits - log_class_weight for corrected_nll, group_nll and rank.
   std::span<const float> log_class_weight;       // [V] or empty
   std::span<const std::int32_t> group_of_token;  // [V] or empty; any integers
   std::span<float> nll;                          // [T]; 0 where no target; required

@@ -10,6 +10,7 @@
 # The exit code is the command's own, or 128 + the signal that ended a rank; 2 where the arguments are
 # wrong, 4 where this machine lacks something.
 set -uo pipefail
+{  # read as a whole: whoever edits this file while a training runs does not change what ends it
 
 # Requests to stop. The first one's exit code is this script's where the command does not serve it.
 child=""
@@ -142,6 +143,16 @@ pass_messages() {
   done
 }
 
+# Passes standard output on to its end, also where it can no longer be written, which mpirun would take
+# for a reason to end. Returns what cat does: 141 where nobody reads it, 1 for a full disk.
+pass_results() {
+  local code=0
+  trap '' INT TERM HUP USR1 USR2 XCPU QUIT TSTP
+  cat || code=$?
+  (( code == 0 )) || cat > /dev/null
+  return $code
+}
+
 # A rank that has started takes SIGUSR1, by a handler or a thread that waits for it; one that has not
 # would be ended by it.
 takes_stop_request() {  # PROCESS
@@ -154,15 +165,17 @@ takes_stop_request() {  # PROCESS
 
 exec 9> >(pass_messages 9>&-)
 messages=$!
+exec 8> >(pass_results 8>&- 9>&-)
+results=$!
 # In a process group of its own: the terminal's Ctrl-C would have mpirun kill the ranks. It ends with
 # this script where that is killed.
 as_child=()
 command -v setpriv > /dev/null && as_child=(setpriv --pdeathsig KILL)
 set -m
-"${as_child[@]}" mpirun -n "$ranks" "${options[@]}" "$@" 2>&9 9>&- < /dev/null &
+"${as_child[@]}" mpirun -n "$ranks" "${options[@]}" "$@" >&8 2>&9 8>&- 9>&- < /dev/null &
 child=$!
 set +m
-exec 9>&-
+exec 8>&- 9>&-
 
 # mpirun forwards SIGUSR1 to the ranks; SIGTERM would kill them within two seconds, in the middle of a
 # save. Requests that come while the ranks are being started wait for them.
@@ -197,11 +210,15 @@ done
 # A signal may have ended the last wait just when the command ended.
 wait "$child" 2>/dev/null && status=0 || { last=$?; (( last == 127 )) || status=$last; }
 wait "$messages" && spoke=1 || spoke=0
+wait "$results" && written=0 || written=$?
 
 if [ -n "$stop" ] && (( status > 4 || (ended && status != 3) )); then exit "$stop"; fi
+if (( status == 0 && written == 141 )); then exit 141; fi
+if (( status == 0 && written != 0 )); then fail 4 "what $1 printed could not be written to standard output"; fi
 if (( status > 128 )); then
   say "$1 was ended by signal $(( status - 128 )) ($(kill -l $(( status - 128 )) 2>/dev/null))"
 elif (( status != 0 && status != 3 && ! spoke )); then
   say "$1 ended with exit code $status"
 fi
 exit "$status"
+}

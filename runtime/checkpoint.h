@@ -6,8 +6,7 @@
 //      copy runs beside the next step's forward and backward, and its update comes after it);
 //   2. a thread of each rank writes and syncs its files into step-00000100.partial/;
 //   3. when every rank's files are written (seen at the ends of steps), rank 0 writes state.json
-//   there, syncs,
-//      renames the folder to step-00000100 and syncs the parent;
+//      there, syncs, renames the folder to step-00000100 and syncs the parent;
 //   4. rank 0 reads the new checkpoint back; only then are older ones deleted.
 #pragma once
 

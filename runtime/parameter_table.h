@@ -2,11 +2,9 @@
 //
 // Invariants
 //   1. Pieces lie in the order in which backward finishes their gradients (the output head first,
-//   the
-//      embedding last; tied weights lie at the embedding's place).
+//      the embedding last; tied weights lie at the embedding's place).
 //   2. A piece begins at a multiple of 32 elements (64 bytes in bf16), except one that is joined to
-//   the
-//      piece before it (q, k, v; gate, up), so that one product reads them as one matrix.
+//      the piece before it (q, k, v; gate, up), so that one product reads them as one matrix.
 //   3. The total is padded with zeros to whole tiles of 1,024 elements. Padding stays zero.
 //   4. The layout depends on nothing but the sequence of Add calls: never on ranks, ZeRO or dtype.
 #pragma once

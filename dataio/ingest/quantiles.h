@@ -24,8 +24,7 @@ std::vector<std::uint32_t> BucketsToRefine(const std::vector<KeyCount>& buckets,
 // value.
 //   - at most `bins` distinct values: a bin each;
 //   - else cuts at the quantiles 1/bins, 2/bins, ..., and a bin of its own for every value that
-//   holds
-//     more than 1/bins of the mass (there may then be more than `bins`).
+//     holds more than 1/bins of the mass (there may then be more than `bins`).
 // `buckets` as above; `exact`: counts of the full keys inside the refined buckets.
 std::vector<float> FitBinEdges(const std::vector<KeyCount>& buckets,
                                const std::vector<KeyCount>& exact, int bins);

@@ -1,5 +1,5 @@
-// Event-balanced loss weights (records.md 12 of the design; docs/training.md): frequent event types
-// count less, so that rare ones are learnt.
+// Event-balanced loss weights (docs/training.md): frequent event types count less, so that rare ones
+// are learnt.
 #pragma once
 
 #include <vector>

@@ -136,7 +136,7 @@ std::unique_ptr<Existing> LookAt(const fs::path& file, const fs::path& place,
     if (changing && !last_attempt) return nullptr;
     RefuseHeld(file, place, *holder);
   }
-  return std::make_unique<Existing>(std::move(held), *holder, verdict);
+  return std::unique_ptr<Existing>(new Existing{std::move(held), *holder, verdict});
 }
 
 int CreateAlone(const fs::path& file) {

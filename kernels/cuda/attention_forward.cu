@@ -4,8 +4,7 @@
 //   block        head size 64: 4 warps of 32 queries, two products m16n8k16 for each fragment of K
 //                or V; 128: 8 warps of 16
 //   registers    output and scores, 64 + 64 and 64 + 32 a thread; queries are read again from
-//   shared
-//                memory for every step, which costs less than holding them
+//                shared memory for every step, which costs less than holding them
 //   shared       Q, and K and V of two steps: one is computed while the other is on its way
 //                (cp.async); swizzled, no bank conflicts; 48 KiB and 96 KiB
 //   masks        only where a warp's 32 rows see a step in part; what they do not see is skipped

@@ -158,6 +158,16 @@ TEST(MpirunScript, SaysHowACommandEndedThatSaidNothing) {
   EXPECT_THAT(killed.text, HasSubstr("signal 11 (SEGV)"));
 }
 
+TEST(MpirunScript, TellsWhenResultsAreLost) {
+  const std::string script = std::string(kScripts) + "/mpirun.sh 2 ";
+  const Ending full = Shell(script + "echo result > /dev/full");
+  EXPECT_EQ(full.code, 4);
+  EXPECT_THAT(full.text, HasSubstr("No space left on device"));
+  const Ending closed = Shell("(" + script + "seq 100000; echo $? >&2) | head -n 1");
+  EXPECT_EQ(closed.text, "1\n141\n");
+  EXPECT_EQ(Shell(script + "seq 50000 | wc -l").text, "100000\n");
+}
+
 TEST(MpirunScript, NamesWhatTheMachineLacks) {
   const std::string script = std::string(kScripts) + "/mpirun.sh 2 true";
   const Ending folder = Shell("TMPDIR=/proc " + script);

@@ -24,11 +24,12 @@ digest() {  # RUN
   local last; last=$(ls -d "$1"/checkpoints/step-* | grep -v partial | tail -n 1)
   (cd "$last" && basename "$last" && sha256sum ./*.safetensors)
 }
-# Starts a training at a pseudo-terminal whose input is descriptor 7; its output goes to $folder/log.
+# Starts a training at a pseudo-terminal whose input is descriptor 7; its output goes to $folder/log. Shells start what
+# runs in the background with SIGINT ignored, which a training at a terminal is not.
 start() {  # RUN
   rm -f "$folder/keys"; mkfifo "$folder/keys"
   printf '%q ' "$here/launch/mpirun.sh" 2 "${arguments[@]}" "run.folder=$1" > "$folder/command"
-  script -qefc "echo \$\$ > $folder/pid; exec $(cat "$folder/command")" /dev/null < "$folder/keys" > "$folder/log" 2>&1 &
+  script -qefc "echo \$\$ > $folder/pid; exec env --default-signal=INT $(cat "$folder/command")" /dev/null < "$folder/keys" > "$folder/log" 2>&1 &
   terminal=$!
   exec 7> "$folder/keys"
 }
@@ -52,7 +53,7 @@ while (( done_stops < stops )); do
     sleep "$(awk -v r=$RANDOM -v s=$seconds 'BEGIN {printf "%.3f", 0.02 + r / 32768 * s / 3}')"
     kind=$(( done_stops % 3 ))
     case $kind in
-      0) name=Ctrl-C; printf '\003' >&7 ;;
+      0) name=Ctrl-C; (printf '\003' >&7) 2>/dev/null ;;  # by a process of its own: the run may have ended
       1) name=SIGTERM; kill -TERM "$(cat "$folder/pid")" 2>/dev/null ;;
       2) name=SIGUSR1; kill -USR1 "$(cat "$folder/pid")" 2>/dev/null ;;
     esac

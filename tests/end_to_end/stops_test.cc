@@ -2,6 +2,7 @@
 // Stop requests at random moments of trainings whose matrix products take the kernels of oneDNN that
 // no signal handler may interrupt: each ends with exit code 3 and a checkpoint, and goes on from it to
 // the same bits. tests/end_to_end/stops.sh does the same at length on real records.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -179,13 +180,14 @@ TEST(StopRequests, ADryRunIsEnded) {
 TEST(StopRequests, ABrokenPipeOfTheLogEndsNoTraining) {
   for (const char* launcher : {"", SEQUELA_SOURCE_DIR "/launch/mpirun.sh 2 "}) {
     const std::string name = *launcher == '\0' ? "pipe" : "pipe-ranks";
-    std::string command = launcher + std::string(SEQUELA_PROGRAM);
+    std::string command;
     for (const std::string& argument : Arguments(name, {"logging.every_steps=1"})) {
-      command += " '" + argument + "'";
+      command += fmt::format(" '{}'", argument);
     }
     const std::string code = World().folder() / (name + ".code");
-    const std::string line = "export OMP_NUM_THREADS=1; (" + command +
-                             " 2>&1 >/dev/null; echo $? > " + code + ") | head -1";
+    const std::string line =
+        fmt::format("export OMP_NUM_THREADS=1; ({}{}{} 2>&1 >/dev/null; echo $? > {}) | head -1",
+                    launcher, SEQUELA_PROGRAM, command, code);
     ASSERT_EQ(std::system((line + " > /dev/null").c_str()), 0);
     EXPECT_EQ(FileBytes(code), "0\n") << line;
     EXPECT_EQ(StepsIn(RunOf(name)), kSteps);

@@ -19,8 +19,8 @@ struct RunIdentity {
   std::string vocabulary_hash;
   std::string result_hash;
   std::string init_from;  // the run or checkpoint that gave the first weights; empty: random ones
-  // Loss weight of every token as a target (records.md 12); evaluation takes their logarithm off
-  // the logits. Empty where event_balance_alpha is 1.
+  // Loss weight of every token as a target; evaluation takes its logarithm off the logits. Empty
+  // where objective.event_balance_alpha is 1.
   std::vector<float> target_weights;
 };
 

@@ -58,7 +58,7 @@ struct TokenScores {
 
 // What evaluation may ask for beyond nll and rank. Empty: not asked for, and empty in the scores.
 struct EvaluateOptions {
-  std::span<const float> log_class_weight;       // [vocab_size] records.md 12
+  std::span<const float> log_class_weight;       // [vocab_size] ln of the loss weights of training
   std::span<const std::int32_t> group_of_token;  // [vocab_size] any integers
 };
 
