@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/ingest/describe.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 
@@ -77,7 +79,7 @@ void PrintJson(const DatasetDescription& d) {
   json["gap_deciles_seconds"] = d.gap_deciles;
   json["unused_columns"] = d.unused_columns;
   for (const auto& [code, count] : d.commonest) json["commonest_codes"][code] = count;
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", JsonToText(json, 2));
 }
 
 }  // namespace
@@ -88,6 +90,7 @@ void AddDescribeCommand(CLI::App& program) {
   auto* command = program.add_subcommand("describe", "what a MEDS dataset holds");
   command->footer("Example: sequela describe mimic_meds");
   command->add_option("MEDS_DIR", *source, "dataset folder (data/, metadata/), or Parquet")
+      ->transform(ExpandHome)
       ->required();
   command->add_flag("--json", *as_json, "print one JSON document");
   command->callback([source, as_json] {

@@ -9,7 +9,9 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -19,6 +21,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "launch/command_list.h"
 #include "launch/commands.h"
 #include "launch/standard_streams.h"
@@ -71,6 +74,23 @@ Outcome ReportParse(const CLI::App& program, const CLI::ParseError& error) {
   return {code, message};
 }
 
+// Of a path, at a place that did not say more about it.
+Outcome OutcomeOf(const std::filesystem::filesystem_error& error) {
+  const std::string path = error.path1().string();
+  return {IsFaultOfPath(error.code()) ? kBadInput : kMachineFailed,
+          path.empty() ? error.what() : fmt::format("{}: {}", path, error.code().message())};
+}
+
+// Of a JSON document, likewise. What the exception says may quote it, and with it a patient.
+Outcome OutcomeOf(const nlohmann::json::exception& error) {
+  constexpr int kNotUtf8 = 316;
+  return {kBadInput,
+          error.id == kNotUtf8
+              ? "a text among the input is not UTF-8, and the output can hold no other"
+              : fmt::format("a JSON file does not have the form that is expected of it (error {})",
+                            error.id)};
+}
+
 // Calls the command that the arguments name, and by it all the rest of Sequela.
 Outcome ParseAndRun(const std::vector<std::string>& arguments) {
   CLI::App program("Trains foundation models of health records.", "sequela");
@@ -94,6 +114,10 @@ Outcome ParseAndRun(const std::vector<std::string>& arguments) {
     return {kMachineFailed, error.what()};
   } catch (const std::bad_alloc&) {
     return {kMachineFailed, "out of memory"};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return OutcomeOf(error);
+  } catch (const nlohmann::json::exception& error) {
+    return OutcomeOf(error);
   } catch (const std::system_error& error) {
     return {kDefect, fmt::format("internal error (please report it): {}", error.what()),
             error.code()};

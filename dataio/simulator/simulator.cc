@@ -246,6 +246,7 @@ SimulationSummary WriteSimulation(const std::filesystem::path& folder,
   const LifeProcess process(parameters);
   const UnkindRecords unkind(parameters, options.seed, options.unkind);
   PartialFolder partial(folder);
+  if (options.note && !partial.takeover().empty()) options.note(partial.takeover());
   const SimulationSummary summary = WriteShards(process, unkind, options, partial.folder());
   WriteMetadata(partial.folder(), parameters, unkind, options);
   partial.Commit();

@@ -16,6 +16,7 @@ namespace sequela {
 // What a run is tied to, in run.json.
 struct RunIdentity {
   std::string store_content_hash;
+  std::string store_path;  // absolute, at the last start (dataio/store/run_store.h)
   std::string vocabulary_hash;
   std::string result_hash;
   std::string init_from;  // the run or checkpoint that gave the first weights; empty: random ones
