@@ -92,7 +92,8 @@ TEST(OneWriter, ASecondTrainingIsRefusedAndTheFirstGoesOn) {
   const auto arguments =
       World().TrainArguments("one-writer", {"schedule.steps=100000", "evaluation.every_steps=0"});
   RunningProgram first(arguments, {});
-  while (FileBytes(run + "/metrics.jsonl").empty() && !first.WaitFor(milliseconds(5))) {
+  const std::string metrics = run + "/metrics.jsonl";
+  while ((!fs::exists(metrics) || fs::file_size(metrics) == 0) && !first.WaitFor(milliseconds(5))) {
   }
   for (const int ranks : {0, 2}) {
     const ProgramResult second = RunProgram(arguments, {.ranks = ranks});
