@@ -260,11 +260,13 @@ void AddIngestCommand(CLI::App& program) {
   command
       ->add_option("--code-columns", arguments->code_columns,
                    "further columns joined to the code, comma-separated")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);  // else it would take the dataset's name, too
   command
       ->add_option("--event-columns", arguments->event_columns,
                    "further columns that are events at their row's time, comma-separated")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);  // else it would take the dataset's name, too
   command->add_option("--stay-column", arguments->stay_column,
                       "column of integer stay ids, kept as /chain/stay");
   command->add_option("--workers", arguments->workers,

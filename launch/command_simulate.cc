@@ -47,10 +47,11 @@ void AddSimulateCommand(CLI::App& program) {
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   command
-      ->add_option("--unkind", arguments->options.unkind,
-                   fmt::format("What real records do, of {}; the oracle covers none of it",
-                               fmt::join(UnkindOptions(), ",")))
-      ->delimiter(',');
+      ->add_option("--corruption,--unkind", arguments->options.corruptions,
+                   fmt::format("What real records do, one or several of {}; the oracle covers none",
+                               fmt::join(CorruptionOptions(), ",")))
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->footer("Example:\n  sequela simulate lives --subjects 6000 --seed 1");
   command->callback([arguments] { Simulate(*arguments); });
 }

@@ -14,7 +14,7 @@ namespace sequela {
 template <typename Condition>
 bool PollUntil(double seconds, const Condition& done) {
   constexpr double kSpinSeconds = 0.02;
-  constexpr auto kNap = std::chrono::microseconds(100);
+  constexpr auto kPollInterval = std::chrono::microseconds(100);
   const Stopwatch watch;
   while (!done()) {
     const double waited = watch.Seconds();
@@ -22,7 +22,7 @@ bool PollUntil(double seconds, const Condition& done) {
     if (waited < kSpinSeconds) {
       std::this_thread::yield();
     } else {
-      std::this_thread::sleep_for(kNap);
+      std::this_thread::sleep_for(kPollInterval);
     }
   }
   return true;

@@ -35,9 +35,9 @@ struct OracleReport {
   std::int64_t subjects = 0;
   std::int64_t targets = 0;
   std::int64_t events = 0;  // targets that are events
-  double years = 0;         // from each subject's first to last stamp
-  // Sums over targets, in nats: under the truth, and its expectation, the entropies of the laws
-  // that the targets were drawn from.
+  double years = 0;         // from each subject's first to last timestamp
+  // Sums over targets, in nats: under the truth, and its expectation, the entropies of the
+  // distributions that the targets were drawn from.
   double nll = 0;
   double expected = 0;
   double standard_error = 0;  // of nll - expected, over subjects

@@ -81,7 +81,7 @@ class ShardWriter {
   std::array<std::unique_ptr<MedsFileWriter>, 3> files_;
 };
 
-SimulationSummary WriteShard(const LifeProcess& process, const UnkindRecords& unkind,
+SimulationSummary WriteShard(const LifeProcess& process, const CorruptedRecords& corrupted,
                              const SimulationOptions& options, const std::filesystem::path& folder,
                              int shard) {
   const std::int64_t begin = options.subjects * shard / options.shards;
@@ -91,7 +91,7 @@ SimulationSummary WriteShard(const LifeProcess& process, const UnkindRecords& un
   for (std::int64_t index = begin; index < end; ++index) {
     LifeRecord life = SimulateLife(process, options.seed, index);
     summary.deaths += !life.events.empty() && life.events.back().code == "MEDS_DEATH" ? 1 : 0;
-    unkind.Apply(&life);
+    corrupted.Apply(&life);
     writer.Append(process, life);
   }
   summary.subjects = end - begin;
@@ -100,7 +100,7 @@ SimulationSummary WriteShard(const LifeProcess& process, const UnkindRecords& un
 }
 
 // Runs the shards on options.threads threads; the first exception is carried to the caller.
-SimulationSummary WriteShards(const LifeProcess& process, const UnkindRecords& unkind,
+SimulationSummary WriteShards(const LifeProcess& process, const CorruptedRecords& corrupted,
                               const SimulationOptions& options,
                               const std::filesystem::path& folder) {
   SimulationSummary total;
@@ -110,7 +110,7 @@ SimulationSummary WriteShards(const LifeProcess& process, const UnkindRecords& u
   const auto work = [&] {
     try {
       for (int shard = next++; shard < options.shards; shard = next++) {
-        const SimulationSummary part = WriteShard(process, unkind, options, folder, shard);
+        const SimulationSummary part = WriteShard(process, corrupted, options, folder, shard);
         const std::lock_guard lock(mutex);
         total.subjects += part.subjects;
         total.events += part.events;
@@ -136,8 +136,9 @@ SimulationSummary WriteShards(const LifeProcess& process, const UnkindRecords& u
   return total;
 }
 
-std::vector<MedsCode> CodeTable(const ProcessParameters& parameters, const UnkindRecords& unkind) {
-  std::vector<MedsCode> codes = unkind.codes();
+std::vector<MedsCode> CodeTable(const ProcessParameters& parameters,
+                                const CorruptedRecords& corrupted) {
+  std::vector<MedsCode> codes = corrupted.codes();
   codes.push_back({SexCode(true), "Female", {}});
   codes.push_back({SexCode(false), "Male", {}});
   codes.push_back({kBirthCode, "Birth", {}});
@@ -164,13 +165,13 @@ std::string SimulationJson(const ProcessParameters& parameters, const Simulation
   json["generator_version"] = SEQUELA_VERSION;
   json["seed"] = options.seed;
   json["subjects"] = options.subjects;
-  json["unkind"] = options.unkind;
+  json["unkind"] = options.corruptions;  // so named in files of version 1
   json["process"] = ParseJsonText(parameters.ToJson(), "process");
   return json.dump(1) + "\n";
 }
 
 void WriteMetadata(const std::filesystem::path& folder, const ProcessParameters& parameters,
-                   const UnkindRecords& unkind, const SimulationOptions& options) {
+                   const CorruptedRecords& corrupted, const SimulationOptions& options) {
   std::vector<MedsSubjectSplit> splits;
   splits.reserve(static_cast<std::size_t>(options.subjects));
   for (std::int64_t index = 0; index < options.subjects; ++index) {
@@ -179,7 +180,7 @@ void WriteMetadata(const std::filesystem::path& folder, const ProcessParameters&
   WriteMedsMetadata(folder,
                     {"sequela simulation", fmt::format("seed {}", options.seed), "sequela simulate",
                      SEQUELA_VERSION, ""},
-                    CodeTable(parameters, unkind), splits);
+                    CodeTable(parameters, corrupted), splits);
   WriteFileAtomically(folder / "metadata" / "simulation.json", SimulationJson(parameters, options));
 }
 
@@ -244,11 +245,11 @@ SimulationSummary WriteSimulation(const std::filesystem::path& folder,
                                   const ProcessParameters& parameters,
                                   const SimulationOptions& options) {
   const LifeProcess process(parameters);
-  const UnkindRecords unkind(parameters, options.seed, options.unkind);
+  const CorruptedRecords corrupted(parameters, options.seed, options.corruptions);
   PartialFolder partial(folder);
   if (options.note && !partial.takeover().empty()) options.note(partial.takeover());
-  const SimulationSummary summary = WriteShards(process, unkind, options, partial.folder());
-  WriteMetadata(partial.folder(), parameters, unkind, options);
+  const SimulationSummary summary = WriteShards(process, corrupted, options, partial.folder());
+  WriteMetadata(partial.folder(), parameters, corrupted, options);
   partial.Commit();
   return summary;
 }

@@ -29,11 +29,11 @@ struct LifeRecord {
   bool female = false;
   int race = 0;
   std::int64_t birth_us = 0;      // a midnight
-  std::vector<LifeEvent> events;  // ascending in time; a stamp's in canonical order
+  std::vector<LifeEvent> events;  // ascending in time; a timestamp's in canonical order
 };
 LifeRecord SimulateLife(const LifeProcess& process, std::uint64_t seed, std::int64_t index);
 
-// The follow-ups of the stamp that state->anchor has just begun: applied to the state, and
+// The follow-ups of the timestamp that state->anchor has just begun: applied to the state, and
 // appended.
 void DrawFollowUps(const LifeProcess& process, LifeState* state, PhiloxStream* random,
                    std::vector<LifeEvent>* events);
@@ -46,16 +46,16 @@ struct SimulationOptions {
   std::uint64_t seed = 0;
   int shards = 1;  // files per split
   int threads = 1;
-  std::vector<std::string> unkind;  // names of UnkindOptions(); empty: the kind process
+  std::vector<std::string> corruptions;  // names of CorruptionOptions(); empty: the process alone
   // For the log, a sentence at a time (an interrupted work that is taken over); may be empty.
   std::function<void(const std::string&)> note;
 };
 
-// What real records do and the kind process does not: late entry with recorded history, delayed and
-// date-only coding, duplicates, bursts of 5-50 events a stamp, two sites with other codes and
-// units, events after death. The oracle refuses all of them. (Testing that depends on the state is
-// part of the kind process, and covered.)
-const std::vector<std::string>& UnkindOptions();
+// What real records do and the simulated process does not: late entry with recorded history,
+// delayed and date-only coding, duplicates, bursts of 5-50 events a timestamp, two sites with other
+// codes and units, events after death. The oracle refuses all of them. (Testing that depends on the
+// state is part of the process, and covered.)
+const std::vector<std::string>& CorruptionOptions();
 
 struct SimulationSummary {
   std::int64_t subjects = 0;

@@ -24,8 +24,8 @@ ProcessParameters ReadSimulation(const std::string& text) {
     }
     if (!json.at("unkind").empty()) {
       throw InputError(
-          "the dataset was simulated with --unkind {}: the oracle covers the kind "
-          "process only",
+          "the dataset was simulated with --corruption {}: the oracle covers records without "
+          "corruptions only",
           json.at("unkind").dump());
     }
     return ProcessParameters::FromJson(json.at("process").dump());
@@ -34,7 +34,8 @@ ProcessParameters ReadSimulation(const std::string& text) {
   }
 }
 
-// Settings of ingest under which the law of the tokens is another than what is computed here.
+// Settings of ingest under which the distribution of the tokens is another than what is computed
+// here.
 void CheckTokenization(const std::string& text) {
   const auto json = ParseJsonText(text, "manifest.json, \"tokenization\"");
   const auto require = [&](const char* key, const nlohmann::json& expected) {
@@ -64,11 +65,11 @@ struct SimulatorOracle::Impl {
     }
   }
 
-  void Law(const ChainWalk& walk, std::vector<double>* law) const {
-    if (walk.begins_stamp()) {
-      masses.AnchorLaw(walk.state(), walk.time_us(), law);
+  void Distribution(const ChainWalk& walk, std::vector<double>* distribution) const {
+    if (walk.begins_timestamp()) {
+      masses.AnchorDistribution(walk.state(), walk.time_us(), distribution);
     } else {
-      masses.ContinuationLaw(walk.state(), law);
+      masses.ContinuationDistribution(walk.state(), distribution);
     }
   }
 
@@ -119,42 +120,42 @@ void SimulatorOracle::LogProbabilities(const ChainView& chain, std::vector<doubl
   constexpr double kNoTarget = std::numeric_limits<double>::quiet_NaN();
   out->assign(static_cast<std::size_t>(chain.size()), kNoTarget);
   entropy->assign(static_cast<std::size_t>(chain.size()), kNoTarget);
-  std::vector<double> law;
+  std::vector<double> distribution;
   ChainWalk walk(impl_->process, impl_->masses, *impl_->vocabulary, chain);
   while (walk.Next()) {
-    impl_->Law(walk, &law);
+    impl_->Distribution(walk, &distribution);
     double sum = 0;
-    for (const double p : law) {
+    for (const double p : distribution) {
       sum -= p > 0 ? p * std::log(p) : 0;
     }
     const auto at = static_cast<std::size_t>(walk.position());
     (*entropy)[at] = sum;
-    (*out)[at] = std::log(law[static_cast<std::size_t>(walk.token())]);
+    (*out)[at] = std::log(distribution[static_cast<std::size_t>(walk.token())]);
   }
 }
 
-void SimulatorOracle::TokenLaw(const ChainView& chain, std::int64_t position,
-                               std::vector<double>* law) const {
+void SimulatorOracle::TokenDistribution(const ChainView& chain, std::int64_t position,
+                                        std::vector<double>* distribution) const {
   ChainWalk walk(impl_->process, impl_->masses, *impl_->vocabulary, chain);
   while (walk.Next() && walk.position() < position) {
   }
   SEQUELA_CHECK(walk.position() == position, "token {} is no target", position);
-  impl_->Law(walk, law);
+  impl_->Distribution(walk, distribution);
 }
 
-void SimulatorOracle::OutcomeProbabilities(const ChainView& chain, OutcomeLaw* out) const {
+void SimulatorOracle::OutcomeProbabilities(const ChainView& chain, OutcomeDistribution* out) const {
   out->position.clear();
   out->probability.clear();
-  std::vector<double> law;
+  std::vector<double> distribution;
   ChainWalk walk(impl_->process, impl_->masses, *impl_->vocabulary, chain);
   while (walk.Next()) {
-    if (!walk.begins_stamp()) {
+    if (!walk.begins_timestamp()) {
       continue;
     }
-    impl_->Law(walk, &law);
+    impl_->Distribution(walk, &distribution);
     out->position.push_back(walk.position());
     for (const Outcome& outcome : impl_->outcomes) {
-      out->probability.push_back(law[static_cast<std::size_t>(outcome.token)]);
+      out->probability.push_back(distribution[static_cast<std::size_t>(outcome.token)]);
     }
   }
 }

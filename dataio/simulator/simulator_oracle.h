@@ -2,14 +2,14 @@
 // chains under the process that drew them (simulator_process.h), given the static facts, all tokens
 // before it and their exact times.
 //
-// A target is conditional on there being one: censoring competes with every gap, so the law of a
-// gap token is that of the next stamp's time given that it is observed,
+// A target is conditional on there being one: censoring competes with every gap, so the
+// distribution of a gap token is that of the next timestamp's time given that it is observed,
 //   proportional to  integral over the bin of  lambda(s) exp(-int_0^s (lambda + c)) ds,
-// times the probability that no further follow-up joins the present stamp. After a gap token the
-// exact time is known, and an anchor's probability is its share of the hazard then; a value token's
-// is the code's times the difference of two cumulative probabilities at the stored bin edges. Codes
-// that share a fallback token have the sum of their probabilities; what becomes no target ([UNK])
-// is conditioned away.
+// times the probability that no further follow-up joins the present timestamp. After a gap token
+// the exact time is known, and an anchor's probability is its share of the hazard then; a value
+// token's is the code's times the difference of two cumulative probabilities at the stored bin
+// edges. Codes that share a fallback token have the sum of their probabilities; what becomes no
+// target ([UNK]) is conditioned away.
 //
 // Covered: canonical order, joint value tokens, gap tokens, and everything else as ingest has it by
 // default. Other settings are refused by name, not approximated.
@@ -30,14 +30,14 @@ namespace sequela {
 // Immutable; safe for concurrent use.
 class SimulatorOracle {
  public:
-  // An event whose own law is reported: death first, then the onsets.
+  // An event whose own distribution is reported: death first, then the onsets.
   struct Outcome {
     std::string code;
     std::int32_t token = 0;
   };
   // The true probabilities that the next token is an outcome's, at every target that begins a
-  // stamp.
-  struct OutcomeLaw {
+  // timestamp.
+  struct OutcomeDistribution {
     std::vector<std::int64_t> position;  // [P] index of the target in its chain, ascending
     std::vector<double> probability;     // [P, outcomes]
   };
@@ -60,14 +60,18 @@ class SimulatorOracle {
   // Natural log of the probability of every token of the chain into `out` ([chain.size()]); NaN for
   // tokens that are no targets. Throws InputError where the chain cannot come from the process.
   void LogProbabilities(const ChainView& chain, std::vector<double>* out) const;
-  // The same, and the entropy in nats of the law that each target is drawn from: the expected NLL.
+  // The same, and the entropy in nats of the distribution that each target is drawn from: the
+  // expected NLL.
   void LogProbabilities(const ChainView& chain, std::vector<double>* out,
                         std::vector<double>* entropy) const;
-  // The whole law of the token at `position`, a target, into `law` ([vocabulary]): sums to 1.
-  void TokenLaw(const ChainView& chain, std::int64_t position, std::vector<double>* law) const;
-  void OutcomeProbabilities(const ChainView& chain, OutcomeLaw* out) const;
+  // The whole distribution of the token at `position`, a target, into `distribution`
+  // ([vocabulary]): sums to 1.
+  void TokenDistribution(const ChainView& chain, std::int64_t position,
+                         std::vector<double>* distribution) const;
+  void OutcomeProbabilities(const ChainView& chain, OutcomeDistribution* out) const;
 
-  // The life after the chain's tokens before `position`; after a gap token the stamp has not begun.
+  // The life after the chain's tokens before `position`; after a gap token the timestamp has not
+  // begun.
   LifeState StateBefore(const ChainView& chain, std::int64_t position) const;
 
  private:
@@ -79,8 +83,8 @@ class SimulatorOracle {
 // complement. The excess that a model pays over the truth. REQUIRES: 0 <= truth <= 1.
 double BinaryExcess(double truth, double model);
 
-// What is known without history: P(outcome | age band of 5 years, sex) where a stamp begins, fitted
-// on the train split. A cell's estimate leans on the overall rate r with the weight of 20
+// What is known without history: P(outcome | age band of 5 years, sex) where a timestamp begins,
+// fitted on the train split. A cell's estimate leans on the overall rate r with the weight of 20
 // observations: (n_cell + 20 r) / (N_cell + 20). The reference that excess over the truth is held
 // against.
 class AgeSexModel {

@@ -179,7 +179,7 @@ void LifeProcess::CompileFollowUps() {
   }
 }
 
-// Generation order must be the canonical order of a stamp (dataio/CHAIN_FORMAT.md): admissions
+// Generation order must be the canonical order of a timestamp (dataio/CHAIN_FORMAT.md): admissions
 // first, then codes bytewise.
 void LifeProcess::CheckOrder() const {
   for (std::size_t f = 0; f < follow_ups_.size(); ++f) {
@@ -192,7 +192,7 @@ void LifeProcess::CheckOrder() const {
           parameters_.anchors[static_cast<std::size_t>(FindAnchor(chance.anchor))];
       if (anchor.ends_life || (!IsAdmission(anchor.code) && !(anchor.code < given.code))) {
         Refuse("follow-up '" + given.code + "'",
-               fmt::format("would precede its anchor '{}' in a stamp", anchor.code));
+               fmt::format("would precede its anchor '{}' in a timestamp", anchor.code));
       }
     }
   }

@@ -1,12 +1,12 @@
-// A stochastic process of whole lives whose law is known in closed form: what `sequela simulate`
-// draws from and what `sequela oracle` computes with.
+// A stochastic process of whole lives whose distribution is known in closed form: what `sequela
+// simulate` draws from and what `sequela oracle` computes with.
 //
-// A life is a chain of stamps. Between stamps, anchor events and censoring compete with hazards
-// that are constant within pieces of time; the pieces end at known moments (age bands, durations
-// since an event). The anchor changes the life's conditions; then follow-up events (drugs,
-// laboratory results) join the stamp by independent draws in the order of their codes, with
-// probabilities that depend on the conditions. Laboratory values are drawn from known distributions
-// and influence nothing.
+// A life is a chain of timestamps. Between timestamps, anchor events and censoring compete with
+// hazards that are constant within pieces of time; the pieces end at known moments (age bands,
+// durations since an event). The anchor changes the life's conditions; then follow-up events
+// (drugs, laboratory results) join the timestamp by independent draws in the order of their codes,
+// with probabilities that depend on the conditions. Laboratory values are drawn from known
+// distributions and influence nothing.
 //
 // Time is discrete in microseconds, and exactly so: a continuous time in the cell (n-1, n] is
 // recorded as n, and hazards are constant in a cell. Hazards are log-linear in 0/1 covariates.
@@ -44,7 +44,7 @@ struct EffectParameters {
   double weight = 0;
 };
 
-// An event that begins a stamp.
+// An event that begins a timestamp.
 struct AnchorParameters {
   std::string code;
   std::string description;
@@ -67,13 +67,13 @@ struct LaboratoryParameters {
   std::vector<EffectParameters> effects;  // shifts of the mean
 };
 
-// How likely a follow-up joins a stamp of one anchor.
+// How likely a follow-up joins a timestamp of one anchor.
 struct FollowUpChance {
   std::string anchor;  // its code
   double logit = 0;
 };
 
-// An event that may join a stamp after its anchor, at most once.
+// An event that may join a timestamp after its anchor, at most once.
 struct FollowUpParameters {
   std::string code;
   std::string description;
@@ -101,7 +101,8 @@ struct ProcessParameters {
   std::vector<AnchorParameters> anchors;
   std::vector<FollowUpParameters> follow_ups;   // ascending bytewise by code
   std::vector<double> censoring_rate_per_year;  // [age bands]; the last band is open
-  std::vector<std::string> outcomes;  // codes of anchors whose law is reported: death first
+  std::vector<std::string>
+      outcomes;  // codes of anchors whose distribution is reported: death first
 
   static ProcessParameters Defaults();
   std::string ToJson() const;
@@ -114,16 +115,16 @@ struct LifeState {
   bool female = false;
   int race = 0;
   std::int64_t birth_us = 0;
-  std::int64_t now_us = 0;                // time of the last stamp; at first the birth
+  std::int64_t now_us = 0;                // time of the last timestamp; at first the birth
   std::uint64_t conditions = 0;           // bit c: condition c is present
   std::vector<std::int64_t> last_set_us;  // [conditions], kNever
-  int anchor = -1;                        // of the stamp at now_us; -1 at birth
-  int last_follow_up = -1;                // of that stamp; -1: none yet
+  int anchor = -1;                        // of the timestamp at now_us; -1 at birth
+  int last_follow_up = -1;                // of that timestamp; -1: none yet
   bool ended = false;
 };
 
 // The distribution of one laboratory's value in one state.
-struct LaboratoryLaw {
+struct LaboratoryDistribution {
   bool logarithmic = false;
   double mean = 0;
   double deviation = 1;
@@ -163,12 +164,12 @@ class LifeProcess {
   bool AnchorIsOpen(const LifeState& state, int anchor) const;
   double CensoringRate(const LifeState& state, std::int64_t time_us) const;
 
-  // P(this follow-up joins the present stamp | it is its turn); the state's anchor is set.
+  // P(this follow-up joins the present timestamp | it is its turn); the state's anchor is set.
   double FollowUpProbability(const LifeState& state, int follow_up) const;
   bool has_laboratory(int follow_up) const;
   bool changes_conditions(int follow_up) const;
-  LaboratoryLaw Laboratory(const LifeState& state,
-                           int follow_up) const;  // REQUIRES: has_laboratory
+  LaboratoryDistribution Laboratory(const LifeState& state,
+                                    int follow_up) const;  // REQUIRES: has_laboratory
 
  private:
   enum class CovariateKind : std::uint8_t { kFemale, kRace, kAgeFrom, kRecent };
@@ -229,7 +230,7 @@ class LifeProcess {
   std::vector<FollowUp> follow_ups_;
 };
 
-// What ends the present stamp's wait: an anchor, or censoring (anchor -1).
+// What ends the present timestamp's wait: an anchor, or censoring (anchor -1).
 struct NextEvent {
   std::int64_t time_us = 0;
   int anchor = -1;

@@ -1,6 +1,6 @@
 // SEQUELA_CHECK(condition) and SEQUELA_CHECK(condition, "format {}", value, ...): assertions for
 // our own mistakes, on in every build. A failed check throws InternalError, which launch/main.cc
-// reports as a defect of Sequela with exit code 1 (and aborts the other ranks).
+// reports as an internal error with exit code 1 (and aborts the other ranks).
 #pragma once
 
 #include <fmt/format.h>

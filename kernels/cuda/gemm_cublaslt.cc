@@ -28,9 +28,9 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_interface.h"
 #include "kernels/cuda/matrix.h"
 #include "kernels/cuda/rowwise.h"
-#include "kernels/cuda/seam.h"
 
 namespace sequela::cuda {
 namespace {
@@ -248,8 +248,8 @@ void GemmWithin(const Exec& exec, std::int64_t workspace_bytes, const GemmArgs& 
     return;
   }
   void* workspace = AlignedWorkspace(exec, workspace_bytes);
-  if (Seam().gemm != nullptr) {
-    Seam().gemm(exec, args);
+  if (CurrentLaunchInterface().gemm != nullptr) {
+    CurrentLaunchInterface().gemm(exec, args);
     return;
   }
   const auto [handle, product] = Library::Instance().Prepare(args, workspace_bytes);
@@ -273,7 +273,7 @@ std::int64_t GemmWorkspaceBytes(const Exec&, const GemmArgs&) {
 }
 
 void PrepareGemm(const Exec&, const GemmArgs& args) {
-  if (args.c.empty() || Depth(args) == 0 || Seam().gemm != nullptr) return;
+  if (args.c.empty() || Depth(args) == 0 || CurrentLaunchInterface().gemm != nullptr) return;
   Library::Instance().Prepare(args, kUsualWorkspaceBytes);
 }
 

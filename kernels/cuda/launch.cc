@@ -4,12 +4,12 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 
 namespace sequela::cuda {
 namespace {
 
-TestSeam test_seam;
+LaunchInterface launch_interface;
 
 // Kernels that want more dynamic shared memory than this must say so beforehand.
 constexpr std::uint32_t kSharedWithoutAsking = 48U << 10;
@@ -22,12 +22,12 @@ void Refused(const KernelLaunch& launch, cudaError_t error) {
 
 }  // namespace
 
-void TEST_SetSeam(const TestSeam& seam) { test_seam = seam; }
-const TestSeam& Seam() { return test_seam; }
+void TEST_SetLaunchInterface(const LaunchInterface& replaced) { launch_interface = replaced; }
+const LaunchInterface& CurrentLaunchInterface() { return launch_interface; }
 
 bool IsHopper() {
-  if (test_seam.hopper.has_value()) return *test_seam.hopper;
-  if (test_seam.launch != nullptr) return false;
+  if (launch_interface.hopper.has_value()) return *launch_interface.hopper;
+  if (launch_interface.launch != nullptr) return false;
   int device = 0, major = 0, minor = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess) {
@@ -45,8 +45,8 @@ bool IsHopper() {
 void LaunchKernel(const Exec& exec, const KernelLaunch& launch) {
   if (launch.grid[0] == 0 || launch.grid[1] == 0 || launch.grid[2] == 0) return;
   SEQUELA_CHECK(launch.grid[1] <= 65535 && launch.grid[2] <= 65535, "{}", launch.name);
-  if (test_seam.launch != nullptr) {
-    test_seam.launch(launch);
+  if (launch_interface.launch != nullptr) {
+    launch_interface.launch(launch);
     return;
   }
   if (launch.shared_bytes > kSharedWithoutAsking) {

@@ -32,7 +32,7 @@ constexpr const char* kPartial = ".partial";
 constexpr const char* kDeleting = ".deleting";
 // An empty file in a folder of these two names: only a folder that has it is ours to remove.
 constexpr const char* kMarker = ".sequela-checkpoint";
-constexpr auto kNap = std::chrono::microseconds(200);
+constexpr auto kPollInterval = std::chrono::microseconds(200);
 
 void Mark(const fs::path& folder) {
   const fs::path marker = folder / kMarker;
@@ -306,7 +306,7 @@ struct CheckpointWriter::Impl {
   void WaitUntilIdle() {
     while (phase != Phase::kIdle) {
       Poll();
-      if (phase != Phase::kIdle) std::this_thread::sleep_for(kNap);
+      if (phase != Phase::kIdle) std::this_thread::sleep_for(kPollInterval);
     }
   }
 

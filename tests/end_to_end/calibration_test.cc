@@ -1,8 +1,8 @@
 // ctest: timeout=300 arrow
 // Event-balanced loss weights bend a model's probabilities, and evaluation bends them back. Truth:
-// the law that drew the simulated records. A calibration slope is the b of the logistic regression
-// logit(truth) = a + b logit(predicted) (Cox 1958): 1 where predictions are neither too bold nor
-// too timid.
+// the distribution that drew the simulated records. A calibration slope is the b of the logistic
+// regression logit(truth) = a + b logit(predicted) (Cox 1958): 1 where predictions are neither too
+// bold nor too timid.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -93,7 +93,7 @@ class CalibrationTest : public ::testing::Test {
   static void AddBatch(const ChainStore& store, const SimulatorOracle& oracle,
                        EvaluationBatch input, Decoder& decoder, FlatBuffers& buffers,
                        std::span<const float> log_weights, Predictions& all) {
-    const std::vector<std::vector<double>> laws = TrueLaws(store, oracle, input);
+    const std::vector<std::vector<double>> distributions = TrueDistributions(store, oracle, input);
     for (std::int32_t token = 0; token < store.vocabulary().size(); ++token) {
       if (!IsTarget(store.vocabulary()[token])) continue;
       // The probability of any token is read where that token is the target.
@@ -102,9 +102,9 @@ class CalibrationTest : public ::testing::Test {
       }
       const TokenScores scores = decoder.Evaluate(
           buffers, input.batch, {.log_class_weight = log_weights, .group_of_token = {}});
-      for (std::size_t t = 0; t < laws.size(); ++t) {
-        if (laws[t].empty()) continue;
-        all.truth.push_back(laws[t][static_cast<std::size_t>(token)]);
+      for (std::size_t t = 0; t < distributions.size(); ++t) {
+        if (distributions[t].empty()) continue;
+        all.truth.push_back(distributions[t][static_cast<std::size_t>(token)]);
         all.uncorrected.push_back(std::exp(-static_cast<double>(scores.nll[t])));
         all.corrected.push_back(std::exp(-static_cast<double>(scores.corrected_nll[t])));
       }
@@ -112,18 +112,19 @@ class CalibrationTest : public ::testing::Test {
   }
 
   // [T][V], empty where a position has no target.
-  static std::vector<std::vector<double>> TrueLaws(const ChainStore& store,
-                                                   const SimulatorOracle& oracle,
-                                                   const EvaluationBatch& input) {
-    std::vector<std::vector<double>> laws(input.batch.token.size());
+  static std::vector<std::vector<double>> TrueDistributions(const ChainStore& store,
+                                                            const SimulatorOracle& oracle,
+                                                            const EvaluationBatch& input) {
+    std::vector<std::vector<double>> distributions(input.batch.token.size());
     for (std::size_t d = 0; d < input.subject.size(); ++d) {
       const ChainView chain = store.chain(input.subject[d]);
       const auto end = static_cast<std::size_t>(input.batch.document_begin[d + 1]);
       for (auto t = static_cast<std::size_t>(input.batch.document_begin[d]); t < end; ++t) {
-        if (input.chain_index[t] >= 0) oracle.TokenLaw(chain, input.chain_index[t], &laws[t]);
+        if (input.chain_index[t] >= 0)
+          oracle.TokenDistribution(chain, input.chain_index[t], &distributions[t]);
       }
     }
-    return laws;
+    return distributions;
   }
 
   TinyWorld world_;

@@ -15,7 +15,7 @@
 #if defined(SEQUELA_WITH_CUDA)
 #include <sys/mman.h>
 
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 
 namespace sequela {
 namespace {
@@ -30,11 +30,12 @@ class CrossEntropyLaunchesTest : public ::testing::TestWithParam<DType> {
   CrossEntropyLaunchesTest() {
     launches.clear();
     products.clear();
-    cuda::TEST_SetSeam({.launch = [](const cuda::KernelLaunch& l) { ++launches[l.name]; },
-                        .gemm = [](const Exec&, const GemmArgs& a) { products.push_back(a); }});
+    cuda::TEST_SetLaunchInterface(
+        {.launch = [](const cuda::KernelLaunch& l) { ++launches[l.name]; },
+         .gemm = [](const Exec&, const GemmArgs& a) { products.push_back(a); }});
   }
   ~CrossEntropyLaunchesTest() override {
-    cuda::TEST_SetSeam(before_);
+    cuda::TEST_SetLaunchInterface(before_);
     for (const auto& [begin, bytes] : mapped_) munmap(begin, bytes);
   }
 
@@ -88,7 +89,7 @@ class CrossEntropyLaunchesTest : public ::testing::TestWithParam<DType> {
     EXPECT_EQ(std::ssize(products), 3 * chunks);
   }
 
-  cuda::TestSeam before_ = cuda::Seam();
+  cuda::LaunchInterface before_ = cuda::CurrentLaunchInterface();
   std::vector<std::pair<void*, std::size_t>> mapped_;
 };
 

@@ -11,7 +11,7 @@
 #include "kernels/attention.h"
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
@@ -257,12 +257,12 @@ inline Results Attention(DType type) {
 
 // With the kernels for sm_90a where there are any, or with those of all GPUs.
 inline Results RunAs(bool hopper, Results (*run)(DType type), DType type) {
-  const cuda::TestSeam before = cuda::Seam();
-  cuda::TestSeam seam = before;
-  seam.hopper = hopper;
-  cuda::TEST_SetSeam(seam);
+  const cuda::LaunchInterface before = cuda::CurrentLaunchInterface();
+  cuda::LaunchInterface replaced = before;
+  replaced.hopper = hopper;
+  cuda::TEST_SetLaunchInterface(replaced);
   Results results = run(type);
-  cuda::TEST_SetSeam(before);
+  cuda::TEST_SetLaunchInterface(before);
   return results;
 }
 

@@ -12,7 +12,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 #include "tests/ptx/interpreter.h"
 #endif
 
@@ -57,10 +57,10 @@ class BackendEnvironment : public ::testing::Environment {
   void SetUp() override {
 #if defined(SEQUELA_WITH_CUDA)
     if (ChosenBackend() == TestBackend::kPtx) {
-      cuda::TEST_SetSeam(
+      cuda::TEST_SetLaunchInterface(
           {.launch = ptx::Run, .gemm = GemmOnTheCpu, .hopper = BackendName() == "ptx_hopper"});
     }
-    if (BackendName() == "gpu_ampere") cuda::TEST_SetSeam({.hopper = false});
+    if (BackendName() == "gpu_ampere") cuda::TEST_SetLaunchInterface({.hopper = false});
     if (ChosenBackend() == TestBackend::kGpu) {
       int devices = 0;
       const cudaError_t error = cudaGetDeviceCount(&devices);

@@ -23,15 +23,15 @@ AgeSexModel::AgeSexModel(const ChainStore& store, const SimulatorOracle& oracle)
   std::vector<double> happened(2 * kAgeBands * num_outcomes_, 0.0);
   std::vector<double> overall(num_outcomes_, 0.0);
   double all = 0;
-  SimulatorOracle::OutcomeLaw law;
+  SimulatorOracle::OutcomeDistribution distribution;
   for (std::int64_t s = 0; s < store.num_subjects(); ++s) {
     if (store.split(s) != Split::kTrain) {
       continue;
     }
     const ChainView chain = store.chain(s);
     const LifeState born = oracle.StateBefore(chain, 0);
-    oracle.OutcomeProbabilities(chain, &law);
-    for (const std::int64_t position : law.position) {
+    oracle.OutcomeProbabilities(chain, &distribution);
+    for (const std::int64_t position : distribution.position) {
       const std::int64_t age = chain.time_us[static_cast<std::size_t>(position)] - born.birth_us;
       const std::size_t cell = Cell(born.female, age);
       seen[cell] += 1;

@@ -44,7 +44,7 @@ bool ChainWalk::Next() {
       return false;
     }
     if (IsTarget(vocabulary_[token()])) {
-      begins_stamp_ = vocabulary_[token()].kind != TokenKind::kGap && time_us() > state_.now_us;
+      begins_timestamp_ = vocabulary_[token()].kind != TokenKind::kGap && time_us() > state_.now_us;
       return true;
     }
   }
@@ -59,12 +59,12 @@ void ChainWalk::Take(std::int64_t position) {
   const CodeRole& role = masses_.role(chain_.code[at]);
   if (chain_.time_us[at] > state_.now_us) {
     if (role.anchor < 0 || state_.ended) {
-      Refuse("a stamp that begins with what no stamp of the process begins with");
+      Refuse("a timestamp that begins with what no timestamp of the process begins with");
     }
     process_.ApplyAnchor(role.anchor, chain_.time_us[at], &state_);
   } else {
     if (role.follow_up <= state_.last_follow_up || state_.anchor < 0) {
-      Refuse("events of one stamp in another order than canonical (the setting order)");
+      Refuse("events of one timestamp in another order than canonical (the setting order)");
     }
     process_.ApplyFollowUp(role.follow_up, &state_);
   }

@@ -19,8 +19,8 @@ class ChainWalk {
   bool Next();
   std::int64_t position() const { return position_; }
   std::int32_t token() const { return chain_.token(position_); }
-  // Whether the target begins a stamp, at time_us(); else it goes on with one or is a gap.
-  bool begins_stamp() const { return begins_stamp_; }
+  // Whether the target begins a timestamp, at time_us(); else it goes on with one or is a gap.
+  bool begins_timestamp() const { return begins_timestamp_; }
   std::int64_t time_us() const { return chain_.time_us[static_cast<std::size_t>(position_)]; }
   const LifeState& state() const { return state_; }  // before the target
 
@@ -36,7 +36,7 @@ class ChainWalk {
   LifeState state_;
   std::int64_t position_ = -1;
   std::int64_t taken_ = 0;  // tokens [0, taken_) are in the state
-  bool begins_stamp_ = false;
+  bool begins_timestamp_ = false;
 };
 
 }  // namespace sequela

@@ -82,17 +82,17 @@ SubjectSums SumSubject(const ChainStore& store, const SimulatorOracle& oracle,
         kMicrosecondsPerYear;
   }
   const LifeState born = oracle.StateBefore(chain, 0);
-  SimulatorOracle::OutcomeLaw law;
-  oracle.OutcomeProbabilities(chain, &law);
+  SimulatorOracle::OutcomeDistribution distribution;
+  oracle.OutcomeProbabilities(chain, &distribution);
   const std::size_t outcomes = oracle.outcomes().size();
   sums.expected_events.assign(outcomes, 0.0);
   sums.age_sex_excess.assign(outcomes, 0.0);
   sums.events.assign(outcomes, 0);
-  for (std::size_t p = 0; p < law.position.size(); ++p) {
-    const std::int64_t at = law.position[p];
+  for (std::size_t p = 0; p < distribution.position.size(); ++p) {
+    const std::int64_t at = distribution.position[p];
     const std::int64_t age = chain.time_us[static_cast<std::size_t>(at)] - born.birth_us;
     for (std::size_t k = 0; k < outcomes; ++k) {
-      const double truth = law.probability[p * outcomes + k];
+      const double truth = distribution.probability[p * outcomes + k];
       sums.expected_events[k] += truth;
       sums.age_sex_excess[k] += BinaryExcess(truth, reference.Probability(born.female, age, k));
       sums.events[k] += chain.token(at) == oracle.outcomes()[k].token ? 1 : 0;
@@ -125,7 +125,7 @@ void AddSubject(const SubjectSums& sums, OracleReport* report) {
   }
 }
 
-// The position after half of the chain's tokens that stands between two stamps.
+// The position after half of the chain's tokens that stands between two timestamps.
 std::int64_t MiddleOf(const ChainStore& store, const ChainView& chain) {
   std::int64_t position = chain.size() / 2;
   while (position < chain.size() &&

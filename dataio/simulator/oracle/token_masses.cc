@@ -98,64 +98,65 @@ const CodeRole& TokenMasses::role(std::uint32_t code) const {
   return roles_[code];
 }
 
-void TokenMasses::Normalize(std::vector<double>* law) const {
+void TokenMasses::Normalize(std::vector<double>* distribution) const {
   double sum = 0;
   for (std::int32_t t = 0; t < vocabulary_->size(); ++t) {
-    double& mass = (*law)[static_cast<std::size_t>(t)];
+    double& mass = (*distribution)[static_cast<std::size_t>(t)];
     mass = IsTarget((*vocabulary_)[t]) ? mass : 0;
     sum += mass;
   }
-  for (double& mass : *law) {
+  for (double& mass : *distribution) {
     mass /= sum;
   }
 }
 
-void TokenMasses::AnchorLaw(const LifeState& state, std::int64_t time_us,
-                            std::vector<double>* law) const {
-  law->assign(static_cast<std::size_t>(vocabulary_->size()), 0.0);
+void TokenMasses::AnchorDistribution(const LifeState& state, std::int64_t time_us,
+                                     std::vector<double>* distribution) const {
+  distribution->assign(static_cast<std::size_t>(vocabulary_->size()), 0.0);
   std::vector<double> rates(anchor_token_.size());
   process_->AnchorRates(state, time_us, rates);
   for (std::size_t a = 0; a < rates.size(); ++a) {
-    (*law)[static_cast<std::size_t>(anchor_token_[a])] += rates[a];
+    (*distribution)[static_cast<std::size_t>(anchor_token_[a])] += rates[a];
   }
-  Normalize(law);
+  Normalize(distribution);
 }
 
 void TokenMasses::AddFollowUp(const LifeState& state, int follow_up, double mass,
-                              std::vector<double>* law) const {
+                              std::vector<double>* distribution) const {
   const FollowUpTokens& tokens = follow_ups_[static_cast<std::size_t>(follow_up)];
   double rest = 1;
   if (!tokens.bins.empty()) {
-    const LaboratoryLaw values = process_->Laboratory(state, follow_up);
+    const LaboratoryDistribution values = process_->Laboratory(state, follow_up);
     for (const ValueBin& bin : tokens.bins) {
       const double probability =
           values.CumulativeProbability(bin.upper) - values.CumulativeProbability(bin.lower);
-      (*law)[static_cast<std::size_t>(bin.token)] += mass * probability;
+      (*distribution)[static_cast<std::size_t>(bin.token)] += mass * probability;
       rest -= probability;
     }
   }
   constexpr double kRounding = 1e-12;  // bins that cover all values leave nothing else
   if (rest > kRounding) {
-    (*law)[static_cast<std::size_t>(tokens.code_token)] += mass * rest;
+    (*distribution)[static_cast<std::size_t>(tokens.code_token)] += mass * rest;
   }
 }
 
-void TokenMasses::ContinuationLaw(const LifeState& state, std::vector<double>* law) const {
-  law->assign(static_cast<std::size_t>(vocabulary_->size()), 0.0);
+void TokenMasses::ContinuationDistribution(const LifeState& state,
+                                           std::vector<double>* distribution) const {
+  distribution->assign(static_cast<std::size_t>(vocabulary_->size()), 0.0);
   double none = 1;  // P(no follow-up up to here)
   for (int f = state.last_follow_up + 1; f < process_->num_follow_ups(); ++f) {
     const double probability = process_->FollowUpProbability(state, f);
     if (probability > 0) {
-      AddFollowUp(state, f, none * probability, law);
+      AddFollowUp(state, f, none * probability, distribution);
       none *= 1 - probability;
     }
   }
   std::vector<double> gaps(gap_token_.size());
-  NextStampMasses(*process_, state, gap_cut_, gaps);
+  NextTimestampMasses(*process_, state, gap_cut_, gaps);
   for (std::size_t k = 0; k < gaps.size(); ++k) {
-    (*law)[static_cast<std::size_t>(gap_token_[k])] += none * gaps[k];
+    (*distribution)[static_cast<std::size_t>(gap_token_[k])] += none * gaps[k];
   }
-  Normalize(law);
+  Normalize(distribution);
 }
 
 }  // namespace sequela

@@ -1,4 +1,5 @@
-// How a process's events become a store's tokens, and the law of the next token in a state.
+// How a process's events become a store's tokens, and the distribution of the next token in a
+// state.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct CodeRole {
   int sex = -1;  // 1 female, 0 male
 };
 
-// Immutable; safe for concurrent use. Laws are [vocabulary] vectors that sum to 1 over target
-// tokens.
+// Immutable; safe for concurrent use. Distributions are [vocabulary] vectors that sum to 1 over
+// target tokens.
 class TokenMasses {
  public:
   // Borrows all three. Throws InputError where the store holds what the process cannot produce.
@@ -32,11 +33,12 @@ class TokenMasses {
     return anchor_token_[static_cast<std::size_t>(anchor)];
   }
 
-  // Of the token that begins the stamp at `time_us`; state is the life before it.
-  void AnchorLaw(const LifeState& state, std::int64_t time_us, std::vector<double>* law) const;
-  // Of the token after the stamp's last event so far: a further follow-up, or the gap to the next
-  // stamp.
-  void ContinuationLaw(const LifeState& state, std::vector<double>* law) const;
+  // Of the token that begins the timestamp at `time_us`; state is the life before it.
+  void AnchorDistribution(const LifeState& state, std::int64_t time_us,
+                          std::vector<double>* distribution) const;
+  // Of the token after the timestamp's last event so far: a further follow-up, or the gap to the
+  // next timestamp.
+  void ContinuationDistribution(const LifeState& state, std::vector<double>* distribution) const;
 
  private:
   struct ValueBin {
@@ -53,8 +55,8 @@ class TokenMasses {
   void ReadBins();
   void ReadGaps();
   void AddFollowUp(const LifeState& state, int follow_up, double mass,
-                   std::vector<double>* law) const;
-  void Normalize(std::vector<double>* law) const;
+                   std::vector<double>* distribution) const;
+  void Normalize(std::vector<double>* distribution) const;
 
   const LifeProcess* process_;
   const Vocabulary* vocabulary_;
@@ -62,7 +64,7 @@ class TokenMasses {
   std::vector<std::int32_t> anchor_token_;  // [anchors]
   std::vector<FollowUpTokens> follow_ups_;  // [follow-ups]
   std::vector<std::int32_t> gap_token_;     // [gap bins], ascending
-  std::vector<double> gap_cut_;             // [gap bins + 1], see NextStampMasses
+  std::vector<double> gap_cut_;             // [gap bins + 1], see NextTimestampMasses
 };
 
 }  // namespace sequela

@@ -9,7 +9,8 @@
 namespace sequela {
 namespace {
 
-constexpr std::uint64_t kUnkindPurpose = HashName("simulator/unkind");
+// The name decides the random numbers: with another one the same seed would give other data.
+constexpr std::uint64_t kCorruptionPurpose = HashName("simulator/unkind");
 constexpr std::string_view kDiagnosis = "DIAGNOSIS//";
 constexpr std::string_view kBilling = "BILLING//CLOSED";
 
@@ -44,20 +45,20 @@ std::int64_t Midnight(std::int64_t time_us) {
 
 }  // namespace
 
-const std::vector<std::string>& UnkindOptions() {
+const std::vector<std::string>& CorruptionOptions() {
   static const std::vector<std::string> kOptions = {"late_entry", "delayed_coding", "date_only",
                                                     "duplicates", "bursts",         "two_sites",
                                                     "after_death"};
   return kOptions;
 }
 
-UnkindRecords::UnkindRecords(const ProcessParameters& parameters, std::uint64_t seed,
-                             const std::vector<std::string>& options)
+CorruptedRecords::CorruptedRecords(const ProcessParameters& parameters, std::uint64_t seed,
+                                   const std::vector<std::string>& options)
     : seed_(seed), options_(options) {
   for (const std::string& option : options) {
-    const auto& known = UnkindOptions();
+    const auto& known = CorruptionOptions();
     if (std::find(known.begin(), known.end(), option) == known.end()) {
-      throw InputError("--unkind {}: not known; one or several of {}", option,
+      throw InputError("--corruption {}: not known; one or several of {}", option,
                        fmt::join(known, ","));
     }
   }
@@ -67,11 +68,11 @@ UnkindRecords::UnkindRecords(const ProcessParameters& parameters, std::uint64_t 
   }
 }
 
-bool UnkindRecords::Has(const char* option) const {
+bool CorruptedRecords::Has(const char* option) const {
   return std::find(options_.begin(), options_.end(), option) != options_.end();
 }
 
-void UnkindRecords::TranslateCodes(const ProcessParameters& parameters) {
+void CorruptedRecords::TranslateCodes(const ProcessParameters& parameters) {
   for (const AnchorParameters& anchor : parameters.anchors) {
     if (anchor.code.starts_with(kDiagnosis)) {
       histories_.push_back({anchor.code, "HISTORY//" + anchor.code.substr(kDiagnosis.size()),
@@ -90,7 +91,7 @@ void UnkindRecords::TranslateCodes(const ProcessParameters& parameters) {
   }
 }
 
-std::vector<MedsCode> UnkindRecords::codes() const {
+std::vector<MedsCode> CorruptedRecords::codes() const {
   std::vector<MedsCode> codes;
   const auto add = [&](const std::vector<Translation>& translations) {
     for (const Translation& translation : translations) {
@@ -112,11 +113,11 @@ std::vector<MedsCode> UnkindRecords::codes() const {
   return codes;
 }
 
-void UnkindRecords::Apply(LifeRecord* life) const {
-  PhiloxStream random(seed_, kUnkindPurpose, static_cast<std::uint64_t>(life->subject_id));
+void CorruptedRecords::Apply(LifeRecord* life) const {
+  PhiloxStream random(seed_, kCorruptionPurpose, static_cast<std::uint64_t>(life->subject_id));
   if (Has("late_entry")) EnterLate(&random, life);
   if (Has("delayed_coding")) DelayDiagnoses(&random, life);
-  if (Has("date_only")) StampDiagnosesAtMidnight(life);
+  if (Has("date_only")) DateDiagnosesAtMidnight(life);
   if (Has("bursts")) AddBursts(&random, life);
   if (Has("after_death")) AddAfterDeath(&random, life);
   if (Has("duplicates")) Duplicate(&random, life);
@@ -124,7 +125,7 @@ void UnkindRecords::Apply(LifeRecord* life) const {
 }
 
 // The record begins at an age between 20 and 60; what was diagnosed before stands there as history.
-void UnkindRecords::EnterLate(PhiloxStream* random, LifeRecord* life) const {
+void CorruptedRecords::EnterLate(PhiloxStream* random, LifeRecord* life) const {
   const double age_years = 20 + 40 * random->NextUniform();
   const std::int64_t entry = life->birth_us + std::llround(age_years * kMicrosecondsPerYear);
   std::vector<LifeEvent> kept;
@@ -145,7 +146,7 @@ void UnkindRecords::EnterLate(PhiloxStream* random, LifeRecord* life) const {
 }
 
 // Diagnoses are written down a month late on average, but never after the record's end.
-void UnkindRecords::DelayDiagnoses(PhiloxStream* random, LifeRecord* life) const {
+void CorruptedRecords::DelayDiagnoses(PhiloxStream* random, LifeRecord* life) const {
   for (LifeEvent& event : life->events) {
     if (event.code.starts_with(kDiagnosis)) {
       const double delay =
@@ -157,7 +158,7 @@ void UnkindRecords::DelayDiagnoses(PhiloxStream* random, LifeRecord* life) const
   SortByTime(life);
 }
 
-void UnkindRecords::StampDiagnosesAtMidnight(LifeRecord* life) {
+void CorruptedRecords::DateDiagnosesAtMidnight(LifeRecord* life) {
   for (LifeEvent& event : life->events) {
     if (event.code.starts_with(kDiagnosis)) {
       event.time_us = Midnight(event.time_us);
@@ -166,7 +167,7 @@ void UnkindRecords::StampDiagnosesAtMidnight(LifeRecord* life) {
   SortByTime(life);
 }
 
-void UnkindRecords::Duplicate(PhiloxStream* random, LifeRecord* life) {
+void CorruptedRecords::Duplicate(PhiloxStream* random, LifeRecord* life) {
   constexpr double kProbability = 0.03;
   std::vector<LifeEvent> doubled;
   for (const LifeEvent& event : life->events) {
@@ -178,8 +179,8 @@ void UnkindRecords::Duplicate(PhiloxStream* random, LifeRecord* life) {
   life->events = std::move(doubled);
 }
 
-// Ward rounds come with 5 to 50 bedside observations at the same stamp.
-void UnkindRecords::AddBursts(PhiloxStream* random, LifeRecord* life) const {
+// Ward rounds come with 5 to 50 bedside observations at the same timestamp.
+void CorruptedRecords::AddBursts(PhiloxStream* random, LifeRecord* life) const {
   std::vector<LifeEvent> bursts;
   for (const LifeEvent& event : life->events) {
     const int size =
@@ -196,7 +197,7 @@ void UnkindRecords::AddBursts(PhiloxStream* random, LifeRecord* life) const {
 }
 
 // Every second death is followed by up to 20 entries of the next month.
-void UnkindRecords::AddAfterDeath(PhiloxStream* random, LifeRecord* life) const {
+void CorruptedRecords::AddAfterDeath(PhiloxStream* random, LifeRecord* life) const {
   if (life->events.empty() || life->events.back().code != "MEDS_DEATH" ||
       random->NextUniform() < 0.5) {
     return;
@@ -211,7 +212,7 @@ void UnkindRecords::AddAfterDeath(PhiloxStream* random, LifeRecord* life) const 
   SortByTime(life);
 }
 
-void UnkindRecords::MoveToSiteB(LifeRecord* life) const {
+void CorruptedRecords::MoveToSiteB(LifeRecord* life) const {
   for (LifeEvent& event : life->events) {
     for (const Translation& translation : site_b_) {
       if (event.code == translation.from) {

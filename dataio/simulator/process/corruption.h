@@ -1,4 +1,4 @@
-// What real records do and the kind process does not: applied to a life's record after it was
+// What real records do and the simulated process does not: applied to a life's record after it was
 // drawn. (Testing that depends on the state is part of the process itself, and covered by the
 // oracle.)
 #pragma once
@@ -13,14 +13,14 @@
 namespace sequela {
 
 // Immutable after construction; safe for concurrent use.
-class UnkindRecords {
+class CorruptedRecords {
  public:
-  // `options`: names of UnkindOptions(). Throws InputError naming an unknown one.
-  UnkindRecords(const ProcessParameters& parameters, std::uint64_t seed,
-                const std::vector<std::string>& options);
+  // `options`: names of CorruptionOptions(). Throws InputError naming an unknown one.
+  CorruptedRecords(const ProcessParameters& parameters, std::uint64_t seed,
+                   const std::vector<std::string>& options);
   // A function of (seed, subject, the kind record) alone. Codes of the result live as long as this.
   void Apply(LifeRecord* life) const;
-  std::vector<MedsCode> codes() const;  // that the kind process does not have
+  std::vector<MedsCode> codes() const;  // that the process does not have
 
  private:
   // What site B writes in place of a code: another text, and another unit.
@@ -36,7 +36,7 @@ class UnkindRecords {
   void TranslateCodes(const ProcessParameters& parameters);
   void EnterLate(PhiloxStream* random, LifeRecord* life) const;
   void DelayDiagnoses(PhiloxStream* random, LifeRecord* life) const;
-  static void StampDiagnosesAtMidnight(LifeRecord* life);
+  static void DateDiagnosesAtMidnight(LifeRecord* life);
   static void Duplicate(PhiloxStream* random, LifeRecord* life);
   void AddBursts(PhiloxStream* random, LifeRecord* life) const;
   void AddAfterDeath(PhiloxStream* random, LifeRecord* life) const;

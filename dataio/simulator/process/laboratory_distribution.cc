@@ -13,7 +13,7 @@ double NormalCumulative(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0));
 
 }  // namespace
 
-double LaboratoryLaw::CumulativeProbability(float edge) const {
+double LaboratoryDistribution::CumulativeProbability(float edge) const {
   if (std::isinf(edge)) {
     return edge > 0 ? 1.0 : 0.0;
   }
@@ -32,7 +32,7 @@ double LaboratoryLaw::CumulativeProbability(float edge) const {
   return (here - below) / mass;
 }
 
-float LaboratoryLaw::Draw(PhiloxStream* random) const {
+float LaboratoryDistribution::Draw(PhiloxStream* random) const {
   double x = 0;
   do {
     x = mean + deviation * random->NextNormal();

@@ -34,7 +34,7 @@ void LifeProcess::Apply(const Change& change, LifeState* state) {
 }
 
 void LifeProcess::ApplyAnchor(int anchor, std::int64_t time_us, LifeState* state) const {
-  SEQUELA_CHECK(time_us > state->now_us, "stamps ascend: {} after {}", time_us, state->now_us);
+  SEQUELA_CHECK(time_us > state->now_us, "timestamps ascend: {} after {}", time_us, state->now_us);
   state->now_us = time_us;
   state->anchor = anchor;
   state->last_follow_up = -1;
@@ -152,20 +152,20 @@ bool LifeProcess::changes_conditions(int follow_up) const {
   return (change.sets | change.clears) != 0;
 }
 
-LaboratoryLaw LifeProcess::Laboratory(const LifeState& state, int follow_up) const {
+LaboratoryDistribution LifeProcess::Laboratory(const LifeState& state, int follow_up) const {
   const auto index = static_cast<std::size_t>(follow_up);
   const LaboratoryParameters& given = parameters_.follow_ups[index].laboratory.value();
-  LaboratoryLaw law;
-  law.logarithmic = given.shape == "lognormal";
-  law.mean = given.mean;
-  law.deviation = given.deviation;
-  law.lower = law.logarithmic ? std::log(given.lower) : given.lower;
-  law.upper = law.logarithmic ? std::log(given.upper) : given.upper;
+  LaboratoryDistribution distribution;
+  distribution.logarithmic = given.shape == "lognormal";
+  distribution.mean = given.mean;
+  distribution.deviation = given.deviation;
+  distribution.lower = distribution.logarithmic ? std::log(given.lower) : given.lower;
+  distribution.upper = distribution.logarithmic ? std::log(given.upper) : given.upper;
   const std::uint64_t covariates = CovariatesAt(state, state.now_us);
   for (const Effect& shift : follow_ups_[index].shifts) {
-    law.mean += (covariates & shift.bit) != 0 ? shift.weight : 0.0;
+    distribution.mean += (covariates & shift.bit) != 0 ? shift.weight : 0.0;
   }
-  return law;
+  return distribution;
 }
 
 NextEvent DrawNextEvent(const LifeProcess& process, const LifeState& state, std::int64_t start_us,

@@ -6,8 +6,8 @@
 
 namespace sequela {
 
-double NextStampMasses(const LifeProcess& process, const LifeState& state,
-                       std::span<const double> cuts, std::span<double> mass) {
+double NextTimestampMasses(const LifeProcess& process, const LifeState& state,
+                           std::span<const double> cuts, std::span<double> mass) {
   constexpr double kNegligibleSurvival = 1e-30;
   std::vector<double> rates(static_cast<std::size_t>(process.num_anchors()));
   std::fill(mass.begin(), mass.end(), 0.0);

@@ -281,9 +281,16 @@ void AddDeath(ProcessParameters* p) {
 }
 
 void AddLaboratory(ProcessParameters* p, const std::string& code, const std::string& description,
-                   std::vector<FollowUpChance> chances, Effects effects, LaboratoryParameters law) {
-  p->follow_ups.push_back(
-      {code, description, std::move(chances), std::move(effects), {}, {}, {}, std::move(law)});
+                   std::vector<FollowUpChance> chances, Effects effects,
+                   LaboratoryParameters distribution) {
+  p->follow_ups.push_back({code,
+                           description,
+                           std::move(chances),
+                           std::move(effects),
+                           {},
+                           {},
+                           {},
+                           std::move(distribution)});
 }
 
 void AddLaboratories(ProcessParameters* p) {

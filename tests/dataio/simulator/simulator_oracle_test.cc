@@ -44,8 +44,8 @@ class SimulatorOracleTest : public testing::Test {
 
   // One token after `state`, by the simulator's own draws: -1 where censoring came first.
   std::int32_t DrawContinuation(const LifeState& state, PhiloxStream* random) const {
-    // Follow-ups of the present stamp beyond the last: rejection of those before it is not needed,
-    // since the draws are independent and begin after state.last_follow_up.
+    // Follow-ups of the present timestamp beyond the last: rejection of those before it is not
+    // needed, since the draws are independent and begin after state.last_follow_up.
     for (int f = state.last_follow_up + 1; f < process_.num_follow_ups(); ++f) {
       if (random->NextUniform() < process_.FollowUpProbability(state, f)) {
         const auto& code = process_.parameters().follow_ups[static_cast<std::size_t>(f)].code;
@@ -77,12 +77,13 @@ class SimulatorOracleTest : public testing::Test {
     int quantities = 0;
     double worst = 0;  // in standard errors
   };
-  // Frequencies of drawn continuations of a chain against `oracle`'s law at the same positions.
+  // Frequencies of drawn continuations of a chain against `oracle`'s distribution at the same
+  // positions.
   Agreement CompareContinuations(const SimulatorOracle& oracle, int positions) const {
     Agreement agreement;
     const ChainView chain = chains_.chain(LongChain());
     PhiloxStream random(5, 5, 5);
-    std::vector<double> law;
+    std::vector<double> distribution;
     int taken = 0;
     for (std::int64_t i = chain.size() / 3; taken < positions; ++i) {
       const bool continues = chain.code[static_cast<std::size_t>(i - 1)] != kNoCode;
@@ -91,7 +92,7 @@ class SimulatorOracleTest : public testing::Test {
       }
       ++taken;
       const LifeState state = oracle_.StateBefore(chain, i);
-      oracle.TokenLaw(chain, i, &law);
+      oracle.TokenDistribution(chain, i, &distribution);
       std::map<std::int32_t, int> count;
       int observed = 0;
       for (int d = 0; d < kDraws; ++d) {
@@ -100,7 +101,7 @@ class SimulatorOracleTest : public testing::Test {
         observed += token >= 0 ? 1 : 0;
       }
       for (std::int32_t t = 0; t < chains_.vocabulary().size(); ++t) {
-        const double p = law[static_cast<std::size_t>(t)];
+        const double p = distribution[static_cast<std::size_t>(t)];
         const double error = std::sqrt(p * (1 - p) / observed);
         if (p * observed < 20 || (1 - p) * observed < 20) {
           continue;
@@ -118,23 +119,23 @@ class SimulatorOracleTest : public testing::Test {
   const SimulatorOracle oracle_;
 };
 
-TEST_F(SimulatorOracleTest, EveryLawSumsToOne) {
-  std::vector<double> law;
+TEST_F(SimulatorOracleTest, EveryDistributionSumsToOne) {
+  std::vector<double> distribution;
   const ChainView chain = chains_.chain(LongChain());
-  int laws = 0;
+  int distributions = 0;
   for (std::int64_t i = 3; i < chain.size(); i += 3) {
     if (IsTarget(chains_.vocabulary()[chain.token(i)])) {
-      oracle_.TokenLaw(chain, i, &law);
+      oracle_.TokenDistribution(chain, i, &distribution);
       double sum = 0;
-      for (const double p : law) {
+      for (const double p : distribution) {
         EXPECT_GE(p, 0.0);
         sum += p;
       }
       EXPECT_NEAR(sum, 1.0, 1e-12) << "position " << i;
-      ++laws;
+      ++distributions;
     }
   }
-  EXPECT_GT(laws, 30);
+  EXPECT_GT(distributions, 30);
 }
 
 TEST_F(SimulatorOracleTest, NllOfSimulatedChainsIsTheExpectedEntropy) {
@@ -169,7 +170,7 @@ TEST_F(SimulatorOracleTest, GapMassesAgreeWithNumericalIntegration) {
   const double day = static_cast<double>(kMicrosecondsPerDay);
   const std::vector<double> cuts = {0, day, 30 * day, 400 * day, 2000 * day, kNoCut};
   std::vector<double> mass(cuts.size() - 1);
-  NextStampMasses(process_, state, cuts, mass);
+  NextTimestampMasses(process_, state, cuts, mass);
   std::vector<double> rates(static_cast<std::size_t>(process_.num_anchors()));
   double survival = 1;
   for (std::size_t k = 0; k + 2 < cuts.size(); ++k) {
@@ -187,7 +188,7 @@ TEST_F(SimulatorOracleTest, GapMassesAgreeWithNumericalIntegration) {
   }
 }
 
-TEST_F(SimulatorOracleTest, LawsAgreeWithMonteCarlo) {
+TEST_F(SimulatorOracleTest, DistributionsAgreeWithMonteCarlo) {
   const Agreement agreement = CompareContinuations(oracle_, 6);
   EXPECT_GE(agreement.quantities, 30);
   EXPECT_LT(agreement.worst, 4.0);
@@ -212,8 +213,8 @@ TEST_F(SimulatorOracleTest, AnchorsComeByTheirSharesOfTheHazard) {
     ++gap;
   }
   const LifeState state = oracle_.StateBefore(chain, gap);
-  std::vector<double> law;
-  oracle_.TokenLaw(chain, gap + 1, &law);
+  std::vector<double> distribution;
+  oracle_.TokenDistribution(chain, gap + 1, &distribution);
   PhiloxStream random(6, 6, 6);
   std::map<std::int32_t, int> count;
   int total = 0;
@@ -227,8 +228,8 @@ TEST_F(SimulatorOracleTest, AnchorsComeByTheirSharesOfTheHazard) {
     }
   }
   int quantities = 0;
-  for (std::size_t t = 0; t < law.size(); ++t) {
-    const double p = law[t];
+  for (std::size_t t = 0; t < distribution.size(); ++t) {
+    const double p = distribution[t];
     if (p * total > 20 && (1 - p) * total > 20) {
       ++quantities;
       EXPECT_NEAR(static_cast<double>(count[static_cast<std::int32_t>(t)]) / total, p,
@@ -240,17 +241,18 @@ TEST_F(SimulatorOracleTest, AnchorsComeByTheirSharesOfTheHazard) {
 }
 
 // Floats near 3e7 are 2 apart: the rounding of the recorded value decides half of a bin's mass.
-TEST_F(SimulatorOracleTest, RoundingToFloatIsPartOfAValuesLaw) {
-  const LaboratoryLaw law{false, 3e7, 4.0, 2.9e7, 3.1e7};
+TEST_F(SimulatorOracleTest, RoundingToFloatIsPartOfAValuesDistribution) {
+  const LaboratoryDistribution distribution{false, 3e7, 4.0, 2.9e7, 3.1e7};
   PhiloxStream random(7, 7, 7);
   std::map<float, int> count;
   for (int d = 0; d < kDraws; ++d) {
-    ++count[law.Draw(&random)];
+    ++count[distribution.Draw(&random)];
   }
   int quantities = 0;
   for (const auto& [value, times] : count) {
     const float below = std::nextafter(value, 0.0F);
-    const double p = law.CumulativeProbability(value) - law.CumulativeProbability(below);
+    const double p =
+        distribution.CumulativeProbability(value) - distribution.CumulativeProbability(below);
     if (p * kDraws > 20) {
       ++quantities;
       EXPECT_NEAR(static_cast<double>(times) / kDraws, p, 4 * std::sqrt(p * (1 - p) / kDraws));
@@ -259,21 +261,21 @@ TEST_F(SimulatorOracleTest, RoundingToFloatIsPartOfAValuesLaw) {
   EXPECT_GE(quantities, 5);
 }
 
-TEST_F(SimulatorOracleTest, TruncatedLogNormalValuesFollowTheirLaw) {
-  const LaboratoryLaw law{true, 0.0, 1.0, std::log(0.5), std::log(3.0)};
+TEST_F(SimulatorOracleTest, TruncatedLogNormalValuesFollowTheirDistribution) {
+  const LaboratoryDistribution distribution{true, 0.0, 1.0, std::log(0.5), std::log(3.0)};
   PhiloxStream random(8, 8, 8);
   std::vector<float> values;
   for (int d = 0; d < kDraws; ++d) {
-    values.push_back(law.Draw(&random));
+    values.push_back(distribution.Draw(&random));
   }
   for (const float edge : {0.6F, 0.9F, 1.3F, 2.0F, 2.9F}) {
-    const double p = law.CumulativeProbability(edge);
+    const double p = distribution.CumulativeProbability(edge);
     const auto below =
         std::count_if(values.begin(), values.end(), [&](float value) { return value <= edge; });
     EXPECT_NEAR(static_cast<double>(below) / kDraws, p, 4 * std::sqrt(p * (1 - p) / kDraws));
   }
-  EXPECT_EQ(law.CumulativeProbability(0.4F), 0.0);
-  EXPECT_EQ(law.CumulativeProbability(3.1F), 1.0);
+  EXPECT_EQ(distribution.CumulativeProbability(0.4F), 0.0);
+  EXPECT_EQ(distribution.CumulativeProbability(3.1F), 1.0);
 }
 
 TEST_F(SimulatorOracleTest, StateOfAChainIsTheStateOfTheLife) {
@@ -302,7 +304,7 @@ TEST_F(SimulatorOracleTest, MergedCodesHaveTheSumOfTheirProbabilities) {
   const std::int32_t rare = merged.vocabulary().Find("RARE");
   ASSERT_NE(rare, Vocabulary::kNone);
   const SimulatorOracle oracle = merged.Oracle();
-  std::vector<double> law;
+  std::vector<double> distribution;
   std::vector<double> full;
   int compared = 0;
   for (std::int64_t i = 0; i < 20; ++i) {
@@ -311,8 +313,8 @@ TEST_F(SimulatorOracleTest, MergedCodesHaveTheSumOfTheirProbabilities) {
       if (merged.vocabulary()[chain.token(k - 1)].kind != TokenKind::kGap) {
         continue;
       }
-      oracle.TokenLaw(chain, k, &law);
-      oracle_.TokenLaw(chains_.chain(i), k, &full);
+      oracle.TokenDistribution(chain, k, &distribution);
+      oracle_.TokenDistribution(chains_.chain(i), k, &full);
       double sum = 0;
       for (const CodeEntry& entry : merged.codes()) {
         const std::int32_t other = chains_.vocabulary().Find(entry.code);
@@ -320,7 +322,7 @@ TEST_F(SimulatorOracleTest, MergedCodesHaveTheSumOfTheirProbabilities) {
           sum += full[static_cast<std::size_t>(other)];
         }
       }
-      EXPECT_NEAR(law[static_cast<std::size_t>(rare)], sum, 1e-3 * sum + 1e-4);
+      EXPECT_NEAR(distribution[static_cast<std::size_t>(rare)], sum, 1e-3 * sum + 1e-4);
       ++compared;
     }
   }

@@ -47,24 +47,24 @@ TEST_F(SimulatorStoreTest, TruthOfAStoreHasTheExpectedNll) {
   }
 }
 
-TEST_F(SimulatorStoreTest, LawsOfAStoreSumToOne) {
+TEST_F(SimulatorStoreTest, DistributionsOfAStoreSumToOne) {
   Simulate("lives", {.subjects = 60, .seed = 2});
   const ChainStore store = Ingested("lives");
   const SimulatorOracle oracle = SimulatorOracle::ForStore(store);
-  std::vector<double> law;
+  std::vector<double> distribution;
   for (std::int64_t s = 0; s < store.num_subjects(); s += 7) {
     const ChainView chain = store.chain(s);
     for (std::int64_t i = 3; i < chain.size(); i += 11) {
       if (!IsTarget(store.vocabulary()[chain.token(i)])) {
         continue;
       }
-      oracle.TokenLaw(chain, i, &law);
+      oracle.TokenDistribution(chain, i, &distribution);
       double sum = 0;
-      for (const double p : law) {
+      for (const double p : distribution) {
         sum += p;
       }
       EXPECT_NEAR(sum, 1.0, 1e-9);
-      EXPECT_GT(law[static_cast<std::size_t>(chain.token(i))], 0.0);
+      EXPECT_GT(distribution[static_cast<std::size_t>(chain.token(i))], 0.0);
     }
   }
 }
@@ -75,9 +75,9 @@ TEST_F(SimulatorStoreTest, ShardsAndThreadsChangeNothing) {
   EXPECT_EQ(Ingested("one").content_hash(), Ingested("many").content_hash());
 }
 
-TEST_F(SimulatorStoreTest, UnkindRecordsAreIngestedAndRefusedByTheOracle) {
-  for (const std::string& option : UnkindOptions()) {
-    Simulate(option, {.subjects = 100, .seed = 4, .unkind = {option}});
+TEST_F(SimulatorStoreTest, CorruptedRecordsAreIngestedAndRefusedByTheOracle) {
+  for (const std::string& option : CorruptionOptions()) {
+    Simulate(option, {.subjects = 100, .seed = 4, .corruptions = {option}});
     const ChainStore store = Ingested(option);
     EXPECT_GT(store.num_tokens(), 1000) << option;
     try {
@@ -87,7 +87,7 @@ TEST_F(SimulatorStoreTest, UnkindRecordsAreIngestedAndRefusedByTheOracle) {
       EXPECT_NE(std::string(error.what()).find(option), std::string::npos);
     }
   }
-  EXPECT_THROW(Simulate("x", {.subjects = 1, .seed = 1, .unkind = {"martians"}}), InputError);
+  EXPECT_THROW(Simulate("x", {.subjects = 1, .seed = 1, .corruptions = {"martians"}}), InputError);
 }
 
 }  // namespace

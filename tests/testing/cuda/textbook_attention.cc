@@ -7,7 +7,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
 #include "kernels/cuda/attention_kernels.h"
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 #include "tests/ptx/interpreter.h"
 #include "tests/reference/attention.h"
 
@@ -104,11 +104,11 @@ void RunWithTextbookAttention(const cuda::KernelLaunch& launch) {
   }
 }
 
-ScopedTextbookAttention::ScopedTextbookAttention() : before_(cuda::Seam()) {
+ScopedTextbookAttention::ScopedTextbookAttention() : before_(cuda::CurrentLaunchInterface()) {
   SEQUELA_CHECK(before_.launch == &ptx::Run, "kernels are not interpreted here");
-  cuda::TEST_SetSeam({.launch = RunWithTextbookAttention, .gemm = before_.gemm});
+  cuda::TEST_SetLaunchInterface({.launch = RunWithTextbookAttention, .gemm = before_.gemm});
 }
 
-ScopedTextbookAttention::~ScopedTextbookAttention() { cuda::TEST_SetSeam(before_); }
+ScopedTextbookAttention::~ScopedTextbookAttention() { cuda::TEST_SetLaunchInterface(before_); }
 
 }  // namespace sequela::testing

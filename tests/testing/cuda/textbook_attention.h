@@ -3,11 +3,11 @@
 #pragma once
 
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/seam.h"
+#include "kernels/cuda/launch_interface.h"
 
 namespace sequela::testing {
 
-// A launcher for TestSeam::launch. The tensor-core kernels of attention are computed by the
+// A launcher for LaunchInterface::launch. The tensor-core kernels of attention are computed by the
 // textbook (tests/reference/attention.h), probabilities and their gradients rounded to bf16 where
 // they multiply vectors; every other kernel is interpreted.
 void RunWithTextbookAttention(const cuda::KernelLaunch& launch);
@@ -22,7 +22,7 @@ class ScopedTextbookAttention {
   ScopedTextbookAttention& operator=(const ScopedTextbookAttention&) = delete;
 
  private:
-  cuda::TestSeam before_;
+  cuda::LaunchInterface before_;
 };
 
 }  // namespace sequela::testing

@@ -9,9 +9,9 @@ void OutcomeExcess::LookUp(std::int64_t subject) {
   if (subject == subject_) return;
   subject_ = subject;
   const ChainView chain = store_.chain(subject);
-  oracle_.OutcomeProbabilities(chain, &law_);
-  if (law_.position.empty()) return;
-  const LifeState state = oracle_.StateBefore(chain, law_.position.front());
+  oracle_.OutcomeProbabilities(chain, &distribution_);
+  if (distribution_.position.empty()) return;
+  const LifeState state = oracle_.StateBefore(chain, distribution_.position.front());
   female_ = state.female;
   birth_us_ = state.birth_us;
 }
@@ -46,18 +46,18 @@ void OutcomeExcess::Add(const EvaluationBatch& input, std::span<const float> log
     const std::int64_t row = row_of_subject[static_cast<std::size_t>(input.subject[d])];
     const auto end = static_cast<std::size_t>(input.batch.document_begin[d + 1]);
     for (auto t = static_cast<std::size_t>(input.batch.document_begin[d]); t < end; ++t) {
-      const auto found = std::ranges::lower_bound(law_.position, input.chain_index[t]);
-      if (input.chain_index[t] < 0 || found == law_.position.end() ||
+      const auto found = std::ranges::lower_bound(distribution_.position, input.chain_index[t]);
+      if (input.chain_index[t] < 0 || found == distribution_.position.end() ||
           *found != input.chain_index[t]) {
         continue;
       }
-      const auto stamp = static_cast<std::size_t>(found - law_.position.begin());
+      const auto timestamp = static_cast<std::size_t>(found - distribution_.position.begin());
       const std::vector<double> model =
           ModelProbabilities(logits_TV.subspan(t * vocabulary, vocabulary), log_weights);
       const std::int64_t age_us =
           store_.chain(subject_).time_us[static_cast<std::size_t>(*found)] - birth_us_;
       for (std::size_t o = 0; o < outcomes; ++o) {
-        const double truth = law_.probability[stamp * outcomes + o];
+        const double truth = distribution_.probability[timestamp * outcomes + o];
         const std::size_t column = kOutcomeColumns + 3 * o;
         sums.Add(row, column, 1.0);
         sums.Add(row, column + 1, BinaryExcess(truth, model[o]));

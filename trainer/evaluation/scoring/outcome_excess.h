@@ -1,5 +1,5 @@
-// How much the model's probability of death and of each onset differs from the truth, where a stamp
-// begins, beside what is known from age and sex alone. Simulated data only.
+// How much the model's probability of death and of each onset differs from the truth, where a
+// timestamp begins, beside what is known from age and sex alone. Simulated data only.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ class OutcomeExcess {
   const SimulatorOracle& oracle_;
   AgeSexModel age_sex_;
   std::int64_t subject_ = -1;  // whose truth is below
-  SimulatorOracle::OutcomeLaw law_;
+  SimulatorOracle::OutcomeDistribution distribution_;
   bool female_ = false;
   std::int64_t birth_us_ = 0;
 };

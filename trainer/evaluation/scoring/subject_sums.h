@@ -38,7 +38,7 @@ enum SumColumn : std::size_t {
   kOracleNll,
   kKindColumns,                           // targets, nll, top-1 of each kind
   kContextColumns = kKindColumns + 18,    // targets, nll of each range of context
-  kOutcomeColumns = kContextColumns + 26  // stamps, excess, age-and-sex excess of each outcome
+  kOutcomeColumns = kContextColumns + 26  // timestamps, excess, age-and-sex excess of each outcome
 };
 inline constexpr std::size_t kContextRanges = 13;  // 0, 1, 2-3, 4-7, ..., 2048 and more
 

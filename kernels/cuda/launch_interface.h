@@ -10,12 +10,12 @@
 
 namespace sequela::cuda {
 
-struct TestSeam {
+struct LaunchInterface {
   void (*launch)(const KernelLaunch& launch) = nullptr;
   void (*gemm)(const Exec& exec, const GemmArgs& args) = nullptr;
   std::optional<bool> hopper;  // what IsHopper says, instead of the device
 };
-void TEST_SetSeam(const TestSeam& seam);
-const TestSeam& Seam();
+void TEST_SetLaunchInterface(const LaunchInterface& replaced);
+const LaunchInterface& CurrentLaunchInterface();
 
 }  // namespace sequela::cuda
