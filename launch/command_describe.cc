@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "dataio/ingest/describe.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
@@ -92,7 +94,7 @@ void PrintJson(const DatasetDescription& d) {
   json["subjects_split_by_hash"] = d.split_by_hash;
   json["skipped"] = d.skipped;
   for (const auto& [code, count] : d.commonest) json["commonest_codes"][code] = count;
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  fmt::print("{}\n", JsonToText(json, 2));
 }
 
 }  // namespace
@@ -103,6 +105,7 @@ void AddDescribeCommand(CLI::App& program) {
   auto* command = program.add_subcommand("describe", "what a MEDS dataset holds");
   command->footer("Example: sequela describe mimic_meds");
   command->add_option("MEDS_DIR", *source, "dataset folder (data/, metadata/), or Parquet")
+      ->transform(ExpandHome)
       ->required();
   command->add_flag("--json", *as_json, "print one JSON document");
   command->callback([source, as_json] {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 #include "launch/start_world.h"
 #include "trainer/evaluation/evaluate.h"
@@ -38,11 +39,15 @@ void AddEvaluateCommand(CLI::App& program) {
   auto arguments = std::make_shared<EvaluateArguments>();
   CLI::App* command =
       program.add_subcommand("evaluate", "Compare a trained model with baselines and the truth");
-  command->add_option("RUN", arguments->run, "folder of the run")->required();
+  command->add_option("RUN", arguments->run, "folder of the run")
+      ->transform(ExpandHome)
+      ->required();
   command->add_option("--split", arguments->split, "train, tuning or held_out")
       ->capture_default_str();
-  command->add_option("--store", arguments->store,
-                      "another chain store of the same vocabulary (default: the run's own)");
+  command
+      ->add_option("--store", arguments->store,
+                   "another chain store of the same vocabulary (default: the run's own)")
+      ->transform(ExpandHome);
   command->add_option("--step", arguments->step,
                       "the checkpoint of this step (default: the best on tuning)");
   command->add_flag("--newest", arguments->newest, "the newest checkpoint, not the best");

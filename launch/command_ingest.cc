@@ -6,10 +6,13 @@
 
 #include "dataio/ingest/ingest.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
 #include "launch/start_world.h"
+#include "runtime/log.h"
 
 namespace sequela {
 namespace {
@@ -128,7 +131,7 @@ void PrintJson(const IngestReport& r) {
     json["splits"][names[split]] = {
         {"subjects", r.subjects[split]}, {"events", r.events[split]}, {"tokens", r.tokens[split]}};
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  fmt::print("{}\n", JsonToText(json, 2));
 }
 
 void PrintLines(const char* title, const std::vector<IngestReport::Line>& lines) {
@@ -210,6 +213,7 @@ void Run(const Arguments& arguments) {
   IngestOptions options = OptionsOf(arguments);
   options.ranks = RanksOf(world);
   options.workers = arguments.workers > 0 ? arguments.workers : world.available_cpus();
+  options.note = [](const std::string& text) { LogInfo("{}", text); };
   const IngestReport report = Ingest(options);
   if (world.rank() != 0) return;
   if (arguments.json) {
@@ -227,24 +231,35 @@ void AddIngestCommand(CLI::App& program) {
   command->footer("Example: sequela ingest mimic_meds --out mimic.store --memory 2GiB");
   command
       ->add_option("MEDS_DIR", arguments->source, "dataset folder (data/, metadata/), or Parquet")
+      ->transform(ExpandHome)
       ->required();
-  command->add_option("--out", arguments->out, "folder of the new store")->required();
-  command->add_option("--config", arguments->config, "tokenisation settings (YAML)");
+  command->add_option("--out", arguments->out, "folder of the new store")
+      ->transform(ExpandHome)
+      ->required();
+  command->add_option("--config", arguments->config, "tokenisation settings (YAML)")
+      ->transform(ExpandHome);
   command->add_option("--memory", arguments->memory, "bound on the memory used")
       ->capture_default_str();
-  command->add_option("--vocabulary", arguments->vocabulary,
-                      "a store or run whose vocabulary is used as it is");
-  auto* splits =
-      command->add_option("--splits", arguments->splits,
-                          "subject_id,split as Parquet or CSV, instead of the dataset's");
+  command
+      ->add_option("--vocabulary", arguments->vocabulary,
+                   "a store or run whose vocabulary is used as it is")
+      ->transform(ExpandHome);
+  auto* splits = command
+                     ->add_option("--splits", arguments->splits,
+                                  "subject_id,split as Parquet or CSV, instead of the dataset's")
+                     ->transform(ExpandHome);
   auto* folds = command->add_option("--folds", arguments->folds, "cross-validation by subject");
   auto* fold = command->add_option("--fold", arguments->fold, "the fold held out, from 0");
   folds->needs(fold)->excludes(splits);
   fold->needs(folds);
-  command->add_option("--keep-codes", arguments->keep_codes,
-                      "file of codes, one a line, that get a token however rare");
-  command->add_option("--exclude-subjects", arguments->exclude,
-                      "file of subject ids, one a line, that are left out");
+  command
+      ->add_option("--keep-codes", arguments->keep_codes,
+                   "file of codes, one a line, that get a token however rare")
+      ->transform(ExpandHome);
+  command
+      ->add_option("--exclude-subjects", arguments->exclude,
+                   "file of subject ids, one a line, that are left out")
+      ->transform(ExpandHome);
   command->add_flag("--text", arguments->text, "keep every event's text_value in the store");
   command
       ->add_option("--code-columns", arguments->code_columns,

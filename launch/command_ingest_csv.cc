@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include "dataio/ingest/ingest_csv.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 #include "launch/format_units.h"
+#include "runtime/log.h"
 
 namespace sequela {
 namespace {
@@ -35,6 +37,7 @@ void Print(const IngestCsvReport& report, const std::string& out) {
 void Run(const Arguments& arguments) {
   IngestCsvOptions options{LoadCsvMapping(arguments.mapping), arguments.out,
                            ParseBytes("--memory", arguments.memory)};
+  options.note = [](const std::string& text) { LogInfo("{}", text); };
   if (!arguments.tables.empty()) options.mapping.folder = arguments.tables;
   Print(IngestCsv(options), arguments.out);
 }
@@ -48,10 +51,15 @@ void AddIngestCsvCommand(CLI::App& program) {
   command->footer(
       "Example: sequela ingest-csv configs/eicu_demo.yaml --tables eicu-demo --out eicu-meds");
   command->add_option("TABLES.yaml", arguments->mapping, "how the columns become events")
+      ->transform(ExpandHome)
       ->required();
-  command->add_option("--out", arguments->out, "folder of the new MEDS dataset")->required();
-  command->add_option("--tables", arguments->tables,
-                      "folder of the tables (default: the mapping's 'folder')");
+  command->add_option("--out", arguments->out, "folder of the new MEDS dataset")
+      ->transform(ExpandHome)
+      ->required();
+  command
+      ->add_option("--tables", arguments->tables,
+                   "folder of the tables (default: the mapping's 'folder')")
+      ->transform(ExpandHome);
   command->add_option("--memory", arguments->memory, "bound on the memory used")
       ->capture_default_str();
   command->callback([arguments] { Run(*arguments); });

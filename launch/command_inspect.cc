@@ -9,6 +9,7 @@
 #include "dataio/store/store_summary.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/printable_text.h"
 #include "launch/commands.h"
 #include "launch/inspect_folder.h"
@@ -150,7 +151,7 @@ void Inspect(const InspectArguments& arguments) {
   }
   const Json description = Describe(kind, arguments.path);
   if (arguments.json) {
-    fmt::print("{}\n", description.dump(1));
+    fmt::print("{}\n", JsonToText(description, 1));
   } else if (kind == FolderKind::kStore) {
     PrintStore(description);
   } else {
@@ -167,7 +168,7 @@ void AddInspectCommand(CLI::App& program) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command = program.add_subcommand(
       "inspect", "Say what a chain store, a run, a checkpoint or a MEDS dataset holds");
-  command->add_option("path", arguments->path, "Its folder")->required();
+  command->add_option("path", arguments->path, "Its folder")->transform(ExpandHome)->required();
   command->add_option("--subject", arguments->subject,
                       "Print this subject's chain readably (chain stores)");
   command->add_flag("--json", arguments->json, "One JSON document instead of tables");

@@ -4,6 +4,7 @@
 
 #include "dataio/simulator/oracle_report.h"
 #include "kernels/base/available_cpus.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 
 namespace sequela {
@@ -82,6 +83,7 @@ void AddOracleCommand(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
       "oracle", "The truth's own NLL and risks on an ingested simulated dataset.");
   command->add_option("STORE", arguments->store, "A chain store of `sequela simulate`'s data")
+      ->transform(ExpandHome)
       ->required();
   command->add_option("--split", arguments->split, "train, tuning or held_out")
       ->capture_default_str();

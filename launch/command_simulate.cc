@@ -4,7 +4,9 @@
 
 #include "dataio/simulator/simulator.h"
 #include "kernels/base/available_cpus.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
+#include "runtime/log.h"
 
 namespace sequela {
 namespace {
@@ -16,6 +18,7 @@ struct SimulateArguments {
 
 void Simulate(SimulateArguments arguments) {
   arguments.options.threads = AvailableCpus();
+  arguments.options.note = [](const std::string& text) { LogInfo("{}", text); };
   const SimulationSummary summary =
       WriteSimulation(arguments.folder, ProcessParameters::Defaults(), arguments.options);
   fmt::print("{}: a simulated MEDS dataset\n", arguments.folder);
@@ -30,7 +33,9 @@ void AddSimulateCommand(CLI::App& program) {
   auto arguments = std::make_shared<SimulateArguments>();
   CLI::App* command = program.add_subcommand(
       "simulate", "Writes a synthetic MEDS dataset whose true event process is known.");
-  command->add_option("OUT", arguments->folder, "The dataset's folder; must not exist")->required();
+  command->add_option("OUT", arguments->folder, "The dataset's folder; must not exist")
+      ->transform(ExpandHome)
+      ->required();
   command->add_option("--subjects", arguments->options.subjects, "Number of lives")
       ->required()
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 #include "launch/start_world.h"
 #include "launch/version.h"
@@ -53,11 +54,13 @@ void RunTrain(const TrainArguments& arguments) {
 void AddTrainCommand(CLI::App& program) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = program.add_subcommand("train", "Train a model; resumes by itself");
-  command->add_option("EXPERIMENT", arguments->file, "experiment file (docs/experiment-fields.md)");
+  command->add_option("EXPERIMENT", arguments->file, "experiment file (docs/experiment-fields.md)")
+      ->transform(ExpandHome);
   command->add_option("OVERRIDES", arguments->overrides, "key.path=value, over the file's fields");
   command
       ->add_option("--init-from", arguments->init_from,
                    "start from the weights of this run or checkpoint")
+      ->transform(ExpandHome)
       ->type_name("RUN");
   command->add_flag("--dry-run", arguments->dry_run,
                     "say what would be trained and the memory it takes; write nothing");

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "dataio/store/verify.h"
+#include "kernels/base/path_names.h"
 #include "launch/commands.h"
 
 namespace sequela {
@@ -24,7 +25,9 @@ void AddVerifyCommand(CLI::App& program) {
   auto folder = std::make_shared<std::string>();
   CLI::App* command = program.add_subcommand(
       "verify", "Read all of a chain store and check it: checksums, offsets, order, ranges");
-  command->add_option("store", *folder, "The folder that `sequela ingest` wrote")->required();
+  command->add_option("store", *folder, "The folder that `sequela ingest` wrote")
+      ->transform(ExpandHome)
+      ->required();
   command->footer(
       "Exit code 0 where all is well; else 2, and one message with the first fault.\n\n"
       "Example:\n"

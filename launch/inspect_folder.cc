@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "dataio/store/run_store.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "runtime/checkpoint.h"
 
 namespace sequela {
@@ -36,19 +38,19 @@ bool HasParquet(const fs::path& folder) {
 }  // namespace
 
 FolderKind KindOf(const fs::path& folder) {
-  if (!fs::exists(folder)) throw InputError("{}: no such folder", folder.string());
-  if (!fs::is_directory(folder)) {
+  if (!PathExists(folder)) throw InputError("{}: no such folder", folder.string());
+  if (!IsFolder(folder)) {
     throw InputError(
         "{}: a file, expected a folder: a chain store, a run, a checkpoint or a MEDS "
         "dataset",
         folder.string());
   }
-  if (fs::exists(folder / "manifest.json")) return FolderKind::kStore;
-  if (fs::exists(folder / "state.json")) return FolderKind::kCheckpoint;
-  if (fs::exists(folder / "checkpoints") || fs::exists(folder / "experiment.yaml")) {
+  if (PathExists(folder / "manifest.json")) return FolderKind::kStore;
+  if (PathExists(folder / "state.json")) return FolderKind::kCheckpoint;
+  if (PathExists(folder / "checkpoints") || PathExists(folder / "experiment.yaml")) {
     return FolderKind::kRun;
   }
-  if (fs::exists(folder / "data") && HasParquet(folder / "data")) return FolderKind::kMeds;
+  if (PathExists(folder / "data") && HasParquet(folder / "data")) return FolderKind::kMeds;
   throw InputError(
       "{}: expected a chain store (manifest.json), a run (checkpoints/), a checkpoint "
       "(state.json) or a MEDS dataset (data/*.parquet), found none of these",
@@ -75,9 +77,9 @@ Json DescribeRun(const fs::path& folder) {
   std::int64_t unfinished = 0;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder / "checkpoints", error)) {
-    if (fs::exists(entry.path() / "state.json") && entry.path().extension() != ".partial") {
+    if (PathExists(entry.path() / "state.json") && entry.path().extension() != ".partial") {
       whole.push_back(entry.path());
-    } else if (entry.is_directory()) {
+    } else if (IsFolder(entry.path())) {
       ++unfinished;
     }
   }
@@ -89,12 +91,19 @@ Json DescribeRun(const fs::path& folder) {
       description["checkpoints"].push_back(DescribeCheckpoint(checkpoint));
     } catch (const InputError& fault) {
       // The run may have replaced it meanwhile.
-      if (fs::exists(checkpoint)) damaged.push_back(fault.what());
+      if (PathExists(checkpoint)) damaged.push_back(fault.what());
     }
   }
   description["unfinished_checkpoints"] = unfinished;
   if (!damaged.empty()) description["damaged_checkpoints"] = damaged;
-  if (fs::exists(folder / "summary.json")) {
+  try {
+    if (PathExists(folder / "experiment.yaml")) {
+      description["store"] = FindStoreOfRun(folder).string();
+    }
+  } catch (const InputError& fault) {
+    description["store_fault"] = fault.what();
+  }
+  if (PathExists(folder / "summary.json")) {
     description["summary"] = ReadJsonFile<Json>(folder / "summary.json");
   }
   return description;
@@ -103,18 +112,25 @@ Json DescribeRun(const fs::path& folder) {
 Json DescribeMeds(const fs::path& folder) {
   std::int64_t files = 0;
   std::uint64_t bytes = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder / "data")) {
-    if (entry.path().extension() != ".parquet") continue;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(folder / "data", error), end; entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() != ".parquet") continue;
     ++files;
-    bytes += entry.file_size();
+    std::error_code vanished;
+    const std::uintmax_t size = entry->file_size(vanished);
+    if (!vanished) bytes += size;
+  }
+  if (error) {
+    throw InputError("{}: cannot be read: {}", (folder / "data").string(), error.message());
   }
   Json description = {
       {"kind", "meds"}, {"path", folder.string()}, {"files", files}, {"bytes", bytes}};
   for (const char* name : {"dataset.json", "codes.parquet", "subject_splits.parquet"}) {
     description[std::string("has_") + std::string(name).substr(0, std::string(name).find('.'))] =
-        fs::exists(folder / "metadata" / name);
+        PathExists(folder / "metadata" / name);
   }
-  if (fs::exists(folder / "metadata/dataset.json")) {
+  if (PathExists(folder / "metadata/dataset.json")) {
     description["dataset"] = ReadJsonFile<Json>(folder / "metadata/dataset.json");
   }
   return description;

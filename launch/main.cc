@@ -2,13 +2,16 @@
 // one message and an exit code (kernels/base/errors.h). Commands that share their work among ranks
 // start MPI themselves; on several ranks a failure ends the whole job.
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -18,6 +21,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/printable_text.h"
 #include "launch/command_list.h"
 #include "launch/commands.h"
@@ -71,6 +75,23 @@ Outcome ReportParse(const CLI::App& program, const CLI::ParseError& error) {
   return {code, message};
 }
 
+// Of a path, at a place that did not say more about it.
+Outcome OutcomeOf(const std::filesystem::filesystem_error& error) {
+  const std::string path = error.path1().string();
+  return {IsFaultOfPath(error.code()) ? kBadInput : kMachineFailed,
+          path.empty() ? error.what() : fmt::format("{}: {}", path, error.code().message())};
+}
+
+// Of a JSON document, likewise. What the exception says may quote it, and with it a patient.
+Outcome OutcomeOf(const nlohmann::json::exception& error) {
+  constexpr int kNotUtf8 = 316;
+  return {kBadInput,
+          error.id == kNotUtf8
+              ? "a text among the input is not UTF-8, and the output can hold no other"
+              : fmt::format("a JSON file does not have the form that is expected of it (error {})",
+                            error.id)};
+}
+
 // Calls the command that the arguments name, and by it all the rest of Sequela.
 Outcome ParseAndRun(const std::vector<std::string>& arguments) {
   CLI::App program("Trains foundation models of health records.", "sequela");
@@ -94,6 +115,10 @@ Outcome ParseAndRun(const std::vector<std::string>& arguments) {
     return {kMachineFailed, error.what()};
   } catch (const std::bad_alloc&) {
     return {kMachineFailed, "out of memory"};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return OutcomeOf(error);
+  } catch (const nlohmann::json::exception& error) {
+    return OutcomeOf(error);
   } catch (const std::system_error& error) {
     return {kDefect, fmt::format("internal error (please report it): {}", error.what()),
             error.code()};
@@ -151,6 +176,8 @@ int Run(const std::vector<std::string>& arguments) {
 }  // namespace sequela
 
 int main(int argc, char** argv) {
+  // Everything that is written holds patients' data: for its owner's eyes, whatever the umask was.
+  ::umask(0077);
   sequela::BlockStopSignals();
   sequela::OpenClosedDescriptors();
   return sequela::Run({argv + 1, argv + argc});

@@ -10,6 +10,7 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/json_fields.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "runtime/safetensors.h"
 
 namespace sequela {
@@ -25,8 +26,7 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 }  // namespace
 
 SafetensorsModel::SafetensorsModel(const std::filesystem::path& folder) {
-  Open(folder, std::filesystem::exists(folder / kSingleFile),
-       std::filesystem::exists(folder / kIndexFile));
+  Open(folder, PathExists(folder / kSingleFile), PathExists(folder / kIndexFile));
 }
 
 SafetensorsModel::SafetensorsModel(const std::filesystem::path& folder,

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 
@@ -60,7 +61,7 @@ std::string NearestOf(std::string_view word, const std::vector<std::string>& kno
 }
 
 YamlValue YamlValue::Load(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) throw InputError("{}: no such file", file.string());
+  if (!PathExists(file)) throw InputError("{}: no such file", file.string());
   try {
     return YamlValue(
         std::make_shared<Impl>(Impl{YAML::LoadFile(file.string()), file.string(), ""}));

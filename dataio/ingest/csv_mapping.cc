@@ -5,6 +5,7 @@
 
 #include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
@@ -281,7 +282,8 @@ CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
               {"version", [&](const YamlValue& x) { m.dataset.dataset_version = x.AsString(); }},
               {"license", [&](const YamlValue& x) { m.dataset.license = x.AsString(); }}});
        }},
-      {"folder", [&](const YamlValue& v) { m.folder = yaml_file.parent_path() / v.AsString(); }},
+      {"folder",
+       [&](const YamlValue& v) { m.folder = yaml_file.parent_path() / ExpandHome(v.AsString()); }},
       {"subject_pattern", [&](const YamlValue& v) { m.subject_pattern.emplace(v.AsString()); }},
       {"subject_scale", [&](const YamlValue& v) { m.subject_scale = v.AsInteger(); }},
       {"numbers",

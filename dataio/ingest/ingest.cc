@@ -44,15 +44,18 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kLeastMemory = 64LL << 20;
 constexpr std::int64_t kReaderMemory = 128LL << 20;
 
-// The output folder: made by rank 0, used by all.
+// The output folder: made by rank 0, used by all. What rank 0 refuses, all refuse.
 class SharedFolder {
  public:
   SharedFolder(const fs::path& out, const Ranks& ranks)
       : ranks_(ranks), path_(PartialFolder::NameFor(out)) {
-    if (ranks.index == 0) mine_.emplace(out);
-    ranks.Exchange("");
+    const std::string refusal = ranks.Exchange(ranks.index == 0 ? Make(out) : "").front();
+    if (!refusal.empty()) throw InputError(refusal);
+    work_name_ = ranks.Exchange(mine_ ? mine_->work_name() : "").front();
   }
   const fs::path& path() const { return path_; }
+  const std::string& work_name() const { return work_name_; }
+  std::string takeover() const { return mine_ ? mine_->takeover() : ""; }
   void Commit() {
     ranks_.Exchange("");
     if (mine_) mine_->Commit();
@@ -60,8 +63,19 @@ class SharedFolder {
   }
 
  private:
+  // What is refused, or an empty text.
+  std::string Make(const fs::path& out) {
+    try {
+      mine_.emplace(out);
+      return "";
+    } catch (const InputError& error) {
+      return error.what();
+    }
+  }
+
   const Ranks& ranks_;
   fs::path path_;
+  std::string work_name_;
   std::optional<PartialFolder> mine_;
 };
 
@@ -89,8 +103,9 @@ class Ingester {
     const std::int64_t rows = CountRows(source_, columns_);
     if (rows == 0) throw InputError("{}: no events in any file.", options_.source.string());
     SharedFolder folder(options_.out, options_.ranks);
-    PartitionFiles partitions(folder.path(), ChoosePartitions(rows), options_.ranks.index,
-                              options_.ranks.count);
+    if (options_.note && !folder.takeover().empty()) options_.note(folder.takeover());
+    PartitionFiles partitions(folder.path(), folder.work_name(), ChoosePartitions(rows),
+                              options_.ranks.index, options_.ranks.count);
     Read(rows, partitions);
     Clean(partitions);
     FitOrResolve(partitions);
@@ -347,7 +362,7 @@ class Ingester {
     settings["vocabulary"] = frozen_ ? "frozen" : "fitted";
     settings["texts"] = options_.keep_text ? "kept" : "left out";
     WriteStoreMetadata(folder, vocabulary_, CodeTable(tokenizer), content.shards, settings.dump(),
-                       source.dump(), source_.simulation_json);
+                       JsonToText(source), source_.simulation_json);
   }
 
   void FinishReport() {

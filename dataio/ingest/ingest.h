@@ -37,6 +37,9 @@ struct IngestOptions {
   Ranks ranks;
   // phase, done, total; from any thread; may be empty.
   std::function<void(const char* phase, std::int64_t done, std::int64_t total)> progress;
+  // For the log, a sentence at a time (an interrupted work that is taken over); from the calling
+  // thread of the first rank; may be empty.
+  std::function<void(const std::string&)> note;
 };
 
 struct IngestReport {

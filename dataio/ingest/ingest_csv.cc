@@ -83,8 +83,9 @@ class CsvIngester {
       : options_(options),
         mapping_(options.mapping),
         folder_(options.out),
-        partitions_(folder_.folder(), ChoosePartitions(), 0, 1),
+        partitions_(folder_.folder(), folder_.work_name(), ChoosePartitions(), 0, 1),
         buffers_(static_cast<std::size_t>(partitions_.count())) {
+    if (options.note && !folder_.takeover().empty()) options.note(folder_.takeover());
     if (mapping_.splits_file) splits_ = LoadSplits(mapping_.folder / *mapping_.splits_file);
   }
 

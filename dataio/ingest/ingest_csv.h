@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct IngestCsvOptions {
   CsvMapping mapping;
   std::filesystem::path out;
   std::int64_t memory_bytes = 1LL << 30;
+  // For the log, a sentence at a time (an interrupted work that is taken over); may be empty.
+  std::function<void(const std::string&)> note = {};
 };
 
 struct IngestCsvReport {

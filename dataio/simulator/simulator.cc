@@ -247,6 +247,7 @@ SimulationSummary WriteSimulation(const std::filesystem::path& folder,
   const LifeProcess process(parameters);
   const CorruptedRecords corrupted(parameters, options.seed, options.corruptions);
   PartialFolder partial(folder);
+  if (options.note && !partial.takeover().empty()) options.note(partial.takeover());
   const SimulationSummary summary = WriteShards(process, corrupted, options, partial.folder());
   WriteMetadata(partial.folder(), parameters, corrupted, options);
   partial.Commit();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,8 @@ struct SimulationOptions {
   int shards = 1;  // files per split
   int threads = 1;
   std::vector<std::string> corruptions;  // names of CorruptionOptions(); empty: the process alone
+  // For the log, a sentence at a time (an interrupted work that is taken over); may be empty.
+  std::function<void(const std::string&)> note;
 };
 
 // What real records do and the simulated process does not: late entry with recorded history,

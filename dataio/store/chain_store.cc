@@ -15,14 +15,14 @@
 #include "kernels/base/check.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
 
 std::string ReadManifestText(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "manifest.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) {
+  if (!PathExists(file)) {
     throw InputError(
         "{}: no chain store: manifest.json is missing. Expected a folder that "
         "`sequela ingest` wrote.",

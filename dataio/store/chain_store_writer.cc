@@ -14,6 +14,7 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
 #include "kernels/base/crc32c.h"
+#include "kernels/base/errors.h"
 
 namespace sequela {
 namespace {
@@ -218,7 +219,9 @@ ShardSummary ChainShardWriter::Finish() {
   }
   impl_->file.Close();
   const std::filesystem::path& path = impl_->file.path();
-  summary.file_bytes = std::filesystem::file_size(path);
+  std::error_code error;
+  summary.file_bytes = std::filesystem::file_size(path, error);
+  if (error) throw MachineError("{}: cannot be read: {}", path.string(), error.message());
   summary.file_crc32c = FileCrc32c(path);
   summary.chain_extents = ChainExtents(path, summary.extras);
   summary.structure_crc32c = FileCrc32cOutside(path, summary.chain_extents);

@@ -115,13 +115,11 @@ void WriteFileAtomically(const fs::path& path, std::string_view text) {
 
 std::string ReadFile(const fs::path& path) {
   // Asked before it is opened: a pipe would wait for its writer, and a device never ends.
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
   std::ifstream file;
-  if (fs::is_regular_file(status)) file.open(path, std::ios::binary);
+  if (IsRegularFile(path)) file.open(path, std::ios::binary);
   if (!file.is_open()) {
     throw InputError("{}: {}", path.string(),
-                     fs::exists(status) ? "cannot be read as a file" : "no such file");
+                     PathExists(path) ? "cannot be read as a file" : "no such file");
   }
   // Not `stream << rdbuf()`: that counts an empty file as a failure.
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -155,6 +153,7 @@ PartialFolder::PartialFolder(const fs::path& final_folder)
     lock_ = WriterLock::Take(partial_, final_);
   }
   if (lock_ == nullptr) throw MachineError("{}: appears and vanishes again", partial_.string());
+  work_name_ = lock_->OwnerName();
   RemoveMarkedFolder(partial_, WriterLock::kFileName, /*keep_folder=*/true);
   try {
     RefuseExisting();  // another process may have completed it just before the lock was taken
@@ -167,7 +166,7 @@ PartialFolder::PartialFolder(const fs::path& final_folder)
 void PartialFolder::RefuseExisting() const {
   std::error_code error;
   if (fs::symlink_status(final_, error).type() == fs::file_type::not_found) return;
-  if (fs::exists(final_, error) || fs::is_symlink(final_, error)) {
+  if (fs::is_symlink(final_, error) || PathExists(final_)) {
     throw InputError("{}: exists already; nothing was written. Remove it or give another name.",
                      final_.string());
   }
@@ -203,7 +202,7 @@ bool PartialFolder::MakeOrRecognise() const {
 }
 
 PartialFolder::~PartialFolder() {
-  if (!committed_) Remove();
+  if (!committed_ && lock_->IsHeld()) Remove();
 }
 
 void PartialFolder::Remove() {
@@ -215,9 +214,18 @@ void PartialFolder::Remove() {
 const std::string& PartialFolder::takeover() const { return lock_->takeover(); }
 
 void PartialFolder::Commit() {
-  for (const auto& entry : fs::recursive_directory_iterator(partial_)) {
-    SyncPath(entry.path());
+  if (!lock_->IsHeld()) {
+    throw MachineError(
+        "{}: another process has taken this folder over, as if this one were gone. Nothing was "
+        "completed here",
+        partial_.string());
   }
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(partial_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    SyncPath(entry->path());
+  }
+  if (error) throw MachineError("{}: cannot be read: {}", partial_.string(), error.message());
   SyncPath(partial_);
   if (!RenameWithoutReplacing(partial_, final_)) Fail("rename to its final name", final_);
   committed_ = true;

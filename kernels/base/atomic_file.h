@@ -48,6 +48,9 @@ class PartialFolder {
   const std::filesystem::path& folder() const { return partial_; }
   // For the log: from whom an interrupted work was taken over; empty where there was none.
   const std::string& takeover() const;
+  // Names of files that belong to this work alone hold it: unlike that of any other process that
+  // ever wrote under this name.
+  const std::string& work_name() const { return work_name_; }
   void Commit();
 
   static std::filesystem::path NameFor(const std::filesystem::path& final_folder);
@@ -60,6 +63,7 @@ class PartialFolder {
   std::filesystem::path final_;
   std::filesystem::path partial_;
   std::unique_ptr<WriterLock> lock_;
+  std::string work_name_;
   bool committed_ = false;
 };
 

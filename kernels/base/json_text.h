@@ -103,4 +103,11 @@ Json ReadJsonFile(const std::filesystem::path& file) {
   return ParseJsonText<Json>(ReadFile(file), file);
 }
 
+// A document as text, on one line or indented. Bytes that are no UTF-8 (names of files may hold any)
+// become U+FFFD each, so that the text is valid JSON.
+template <typename Json>
+std::string JsonToText(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
 }  // namespace sequela

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 #include <system_error>
 
 #include "kernels/base/errors.h"
@@ -35,8 +36,45 @@ fs::path WithoutTrailingSlash(const fs::path& path) {
 }
 
 std::string FolderName(const fs::path& folder) {
-  const fs::path whole = fs::absolute(folder).lexically_normal();
+  std::error_code ignored;  // only "." of a folder that is gone keeps no name
+  const fs::path whole = fs::absolute(folder, ignored).lexically_normal();
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+namespace {
+
+fs::file_status StatusOf(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  // Nothing there is an answer.
+  if (status.type() == fs::file_type::not_found || !error) return status;
+  const std::string message =
+      fmt::format("{}: cannot be looked at: {}", path.string(), error.message());
+  if (IsFaultOfPath(error)) throw InputError(message);
+  throw MachineError(message);
+}
+
+}  // namespace
+
+bool PathExists(const fs::path& path) { return fs::exists(StatusOf(path)); }
+bool IsFolder(const fs::path& path) { return fs::is_directory(StatusOf(path)); }
+bool IsRegularFile(const fs::path& path) { return fs::is_regular_file(StatusOf(path)); }
+
+bool IsFaultOfPath(const std::error_code& error) {
+  constexpr std::errc kFaults[] = {std::errc::no_such_file_or_directory,
+                                   std::errc::permission_denied,
+                                   std::errc::operation_not_permitted,
+                                   std::errc::too_many_symbolic_link_levels,
+                                   std::errc::filename_too_long,
+                                   std::errc::not_a_directory,
+                                   std::errc::is_a_directory,
+                                   std::errc::file_exists,
+                                   std::errc::directory_not_empty,
+                                   std::errc::read_only_file_system,
+                                   std::errc::invalid_argument,
+                                   std::errc::illegal_byte_sequence};
+  return std::any_of(std::begin(kFaults), std::end(kFaults),
+                     [&](std::errc fault) { return error == fault; });
 }
 
 fs::path FolderAbove(const fs::path& path) {
@@ -47,7 +85,7 @@ fs::path FolderAbove(const fs::path& path) {
 std::vector<fs::path> MakeFolders(const fs::path& folder) {
   std::vector<fs::path> missing;
   std::error_code error;
-  for (fs::path at = WithoutTrailingSlash(folder); !fs::exists(at, error);
+  for (fs::path at = WithoutTrailingSlash(folder); !PathExists(at);
        at = WithoutTrailingSlash(FolderAbove(at))) {
     missing.push_back(at);
     if (at == FolderAbove(at)) break;

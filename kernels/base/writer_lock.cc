@@ -143,10 +143,8 @@ int CreateAlone(const fs::path& file) {
   return ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-fs::path OwnName(const fs::path& folder, const ProcessIdentity& me) {
-  static std::atomic<int> number{0};
-  return folder / fmt::format("{}-{}-{}-{}-{}", WriterLock::kFileName, me.host, me.pid,
-                              me.start_ticks, number.fetch_add(1));
+fs::path OwnName(const fs::path& folder) {
+  return folder / fmt::format("{}-{}", WriterLock::kFileName, WriterLock::OwnerName());
 }
 
 // The file of a lock that is being taken, under a name of its own until it is placed.
@@ -174,7 +172,7 @@ class Candidate {
 };
 
 Candidate::Candidate(const fs::path& folder, const fs::path& place, const ProcessIdentity& me)
-    : own_name_(OwnName(folder, me)), descriptor_(CreateAlone(own_name_)) {
+    : own_name_(OwnName(folder)), descriptor_(CreateAlone(own_name_)) {
   if (descriptor_.get() < 0) {
     if (errno != ENOENT) RefuseUnwritable(place);
     return;
@@ -235,6 +233,14 @@ std::unique_ptr<WriterLock> WriterLock::Take(const fs::path& folder, const fs::p
 
 WriterLock::WriterLock(fs::path file, int descriptor, std::string takeover)
     : file_(std::move(file)), descriptor_(descriptor), takeover_(std::move(takeover)) {}
+
+bool WriterLock::IsHeld() const { return IsAt(descriptor_, file_); }
+
+std::string WriterLock::OwnerName() {
+  static std::atomic<int> number{0};
+  const ProcessIdentity me = ThisProcess();
+  return fmt::format("{}-{}-{}-{}", me.host, me.pid, me.start_ticks, number.fetch_add(1));
+}
 
 WriterLock::~WriterLock() {
   if (IsAt(descriptor_, file_)) ::unlink(file_.c_str());

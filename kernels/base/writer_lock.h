@@ -32,6 +32,10 @@ class WriterLock {
 
   // From whom the lock was taken over and why, for the log; empty where it was free.
   const std::string& takeover() const { return takeover_; }
+  // Whether the lock's file is still this one's: false where another process took it over.
+  bool IsHeld() const;
+  // "host-pid-start time of the process-number" of this holder: no two holders have the same.
+  static std::string OwnerName();
   // The folder has got another name.
   void FollowRename(const std::filesystem::path& folder) { file_ = folder / kFileName; }
 

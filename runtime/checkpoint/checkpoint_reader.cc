@@ -6,6 +6,7 @@
 
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "runtime/checkpoint.h"
 #include "runtime/checkpoint/optimizer_files.h"
 #include "runtime/checkpoint/state_file.h"
@@ -117,7 +118,7 @@ FoundCheckpoint ReadCheckpointFacts(const fs::path& checkpoint_folder) {
 }
 
 SafetensorsModel OpenWeights(const fs::path& folder) {
-  if (!fs::exists(folder / kStateFile)) return SafetensorsModel(folder);
+  if (!PathExists(folder / kStateFile)) return SafetensorsModel(folder);
   std::vector<std::string> names;
   for (const WrittenFile& file : ReadState(folder).files) names.push_back(file.name);
   return {folder, names};
@@ -140,7 +141,7 @@ std::optional<FoundCheckpoint> FindCheckpoint(const fs::path& folder, Checkpoint
         found.skipped = std::move(skipped);
         return found;
       } catch (const InputError& error) {
-        if (fs::exists(path)) {
+        if (PathExists(path)) {
           skipped.emplace_back(error.what());
         } else {
           vanished = true;

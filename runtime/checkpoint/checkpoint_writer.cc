@@ -69,7 +69,8 @@ void Rename(const fs::path& from, const fs::path& to) {
 
 // First out of the way of its name, so that an interruption leaves no half checkpoint.
 void Delete(const fs::path& checkpoint) {
-  if (fs::is_symlink(checkpoint)) {
+  std::error_code error;
+  if (fs::is_symlink(checkpoint, error)) {
     LogWarning("{}: a link, which is left alone", checkpoint.string());
     return;
   }
@@ -77,7 +78,7 @@ void Delete(const fs::path& checkpoint) {
   Mark(checkpoint);
   Rename(checkpoint, aside);
   RemoveMarkedFolder(aside, kMarker);
-  if (fs::exists(aside)) LogWarning("{}: cannot be deleted", aside.string());
+  if (fs::exists(aside, error)) LogWarning("{}: cannot be deleted", aside.string());
 }
 
 // What an interrupted run left. Throws InputError where something that is not ours has a name that
@@ -91,7 +92,8 @@ void RemoveLeftovers(const fs::path& folder) {
     if (IsMarked(entry.path())) {
       leftovers.push_back(entry.path());
     } else if (IsCheckpointName(entry.path().stem().string()) &&
-               (entry.is_symlink() || !fs::is_directory(entry) || !fs::is_empty(entry))) {
+               (fs::symlink_status(entry.path(), error).type() != fs::file_type::directory ||
+                !fs::is_empty(entry.path(), error))) {
       throw InputError(
           "{}: checkpoints are written under this name, and what lies there was not made by "
           "sequela train (it has no file {}). Nothing was removed. Move it away",
@@ -113,7 +115,7 @@ struct Publication {
     WriteText(partial / kStateFile, StateToJson(state));
     SyncPath(partial);
     // Only a damaged checkpoint of this step can be here (Start leaves a whole one alone).
-    if (fs::exists(final_folder)) Delete(final_folder);
+    if (PathExists(final_folder)) Delete(final_folder);
     Rename(partial, final_folder);
     std::error_code ignored;  // a marker that stays is harmless
     fs::remove(final_folder / kMarker, ignored);
@@ -188,7 +190,7 @@ struct CheckpointWriter::Impl {
     std::byte exists{0};
     const fs::path folder = options.folder / CheckpointName(step);
     const FileWork work(options.watchdog, fmt::format("looking for {}", folder.string()));
-    if (is_root() && fs::exists(folder)) {
+    if (is_root() && PathExists(folder)) {
       try {
         OpenCheckpoint(folder);
         exists = std::byte{1};

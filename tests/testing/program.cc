@@ -89,6 +89,7 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
 RunningProgram::~RunningProgram() {
   if (!status_) {
     SignalGroup(SIGKILL);
+    Signal(SIGKILL);  // it may not have made its group yet
     int status = 0;
     ::waitpid(process_, &status, 0);
   }

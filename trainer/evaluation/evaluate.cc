@@ -12,7 +12,9 @@
 
 #include "dataio/loader/evaluation_windows.h"
 #include "dataio/simulator/simulator_oracle.h"
+#include "dataio/store/run_store.h"
 #include "kernels/base/errors.h"
+#include "runtime/log.h"
 #include "runtime/step_timer.h"
 #include "trainer/evaluation/baselines.h"
 #include "trainer/evaluation/scoring/evaluation_columns.h"
@@ -26,8 +28,6 @@
 
 namespace sequela {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Batches are the same for any number of ranks and any training settings, so that results are too.
 constexpr std::int64_t kBatchTokens = 2048;
@@ -61,8 +61,14 @@ DeviceChoice DeviceFor(const StoredRun& run) {
 
 ChainStore OpenStoreOf(const StoredRun& run, const EvaluationRequest& request) {
   ChainStore store =
-      ChainStore::Open(request.store.empty() ? fs::path(run.experiment.data.store) : request.store);
+      ChainStore::Open(request.store.empty() ? FindStoreOfRun(run.folder) : request.store);
   CheckSameVocabulary(run, store);
+  if (store.content_hash() != run.identity.store_content_hash) {
+    LogWarning(
+        "{} is not the store that {} was trained on: its {} split may hold subjects that the run "
+        "learned from",
+        store.folder().string(), run.folder.string(), NameOf(request.split));
+  }
   return store;
 }
 

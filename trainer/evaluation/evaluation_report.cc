@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "kernels/base/json_text.h"
+
 namespace sequela {
 namespace {
 
@@ -164,7 +166,7 @@ std::string ReportToJson(const EvaluationReport& report) {
   PutBaselines(json, report);
   PutOracle(json, report);
   json["seconds"] = report.seconds;
-  return json.dump(1) + "\n";
+  return JsonToText(json, 1) + "\n";
 }
 
 std::string ReportToTable(const EvaluationReport& report) {

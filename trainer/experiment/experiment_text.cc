@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "dataio/base/utf8.h"
 #include "trainer/experiment/experiment_fields.h"
 
 namespace sequela {
@@ -101,6 +102,7 @@ std::string FieldText(const ExperimentField& field, const Experiment& experiment
 std::optional<std::string> SetField(const ExperimentField& field, std::string_view text,
                                     Experiment& experiment) {
   const FieldRef ref = field.get(experiment);
+  if (!IsUtf8(text)) return "found bytes that are not UTF-8; the run's files can hold no others";
   const bool good = std::visit(
       Overloaded{[&](bool* value) {
                    if (text == "true" || text == "false") *value = text == "true";

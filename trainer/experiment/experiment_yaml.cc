@@ -7,6 +7,7 @@
 
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "trainer/experiment/experiment_fields.h"
 
 namespace sequela {
@@ -113,6 +114,9 @@ Experiment LoadExperiment(const std::filesystem::path& file,
                           std::span<const std::string> overrides) {
   Experiment experiment = ParseExperiment(ReadFile(file), file);
   for (const std::string& text : overrides) ApplyOverride(text, experiment);
+  // Shells leave ~ as it is inside key=value.
+  experiment.data.store = ExpandHome(experiment.data.store);
+  experiment.run.folder = ExpandHome(experiment.run.folder);
   CheckExperiment(experiment);
   return experiment;
 }

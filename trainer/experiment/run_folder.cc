@@ -7,6 +7,8 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/json_fields.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
+#include "kernels/base/writer_lock.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 
@@ -21,20 +23,20 @@ constexpr char kVocabularyFile[] = "vocabulary.json";
 
 std::string IdentityToJson(const RunIdentity& identity) {
   const nlohmann::ordered_json json = {
-      {"result_hash", identity.result_hash},
-      {"store_content_hash", identity.store_content_hash},
-      {"vocabulary_hash", identity.vocabulary_hash},
-      {"init_from", identity.init_from},
-      {"target_weights", identity.target_weights},
+      {"result_hash", identity.result_hash}, {"store_content_hash", identity.store_content_hash},
+      {"store_path", identity.store_path},   {"vocabulary_hash", identity.vocabulary_hash},
+      {"init_from", identity.init_from},     {"target_weights", identity.target_weights},
   };
-  return json.dump(1) + "\n";
+  return JsonToText(json, 1) + "\n";
 }
 
 RunIdentity IdentityFromJson(const fs::path& file) {
   const std::string name = file.string();
   const nlohmann::json document = ReadJsonFile(file);
   const JsonField json(document, name);
+  // Runs of earlier versions recorded no path.
   RunIdentity identity{json["store_content_hash"].String(),
+                       json.Has("store_path") ? json["store_path"].String() : "",
                        json["vocabulary_hash"].String(),
                        json["result_hash"].String(),
                        json["init_from"].String(),
@@ -48,20 +50,33 @@ RunIdentity IdentityFromJson(const fs::path& file) {
   return identity;
 }
 
-bool IsAbsentOrEmpty(const fs::path& folder) {
+// What an interrupted CreateRun left, which wrote experiment.yaml last, counts as nothing: the lock
+// file says that it was ours.
+bool HoldsNothing(const fs::path& folder) {
+  if (!PathExists(folder)) return true;
+  if (!IsFolder(folder)) return false;
+  const bool is_ours = WriterLock::IsMarked(folder);
   std::error_code error;
-  if (!fs::exists(folder, error)) return true;
-  return fs::is_directory(folder, error) && fs::is_empty(folder, error);
+  const fs::directory_iterator content(folder, error);
+  if (error) throw InputError("{}: cannot be read: {}", folder.string(), error.message());
+  for (const auto& entry : content) {
+    const std::string name = entry.path().filename().string();
+    const bool begun = name.starts_with(WriterLock::kFileName) || name.starts_with(kIdentityFile) ||
+                       name.starts_with(kVocabularyFile) ||
+                       name.starts_with(std::string(kExperimentFile) + ".partial");
+    if (!is_ours || !begun) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 std::optional<StoredRun> FindRun(const fs::path& folder) {
-  if (IsAbsentOrEmpty(folder)) return std::nullopt;
-  if (!fs::is_directory(folder)) {
+  if (HoldsNothing(folder)) return std::nullopt;
+  if (!IsFolder(folder)) {
     throw InputError("{}: expected a folder for the run, found a file", folder.string());
   }
-  if (!fs::exists(folder / kExperimentFile) || !fs::exists(folder / kIdentityFile)) {
+  if (!PathExists(folder / kExperimentFile) || !PathExists(folder / kIdentityFile)) {
     throw InputError(
         "{}: this folder holds something that is no run of sequela train (no {}): name another "
         "run.folder",
@@ -86,12 +101,18 @@ StoredRun OpenRun(const fs::path& folder) {
 }
 
 void CreateRun(const StoredRun& run, const Vocabulary& vocabulary) {
-  if (fs::exists(run.folder)) fs::remove(run.folder);  // empty, as FindRun saw
-  PartialFolder partial(run.folder);
-  WriteFileAtomically(partial.folder() / kExperimentFile, ExperimentToYaml(run.experiment));
-  WriteFileAtomically(partial.folder() / kIdentityFile, IdentityToJson(run.identity));
-  WriteFileAtomically(partial.folder() / kVocabularyFile, vocabulary.ToJson());
-  partial.Commit();
+  try {
+    WriteFileAtomically(run.folder / kVocabularyFile, vocabulary.ToJson());
+    WriteFileAtomically(run.folder / kIdentityFile, IdentityToJson(run.identity));
+    // Last: its presence makes the folder a run.
+    WriteFileAtomically(run.folder / kExperimentFile, ExperimentToYaml(run.experiment));
+  } catch (const MachineError&) {
+    std::error_code ignored;
+    for (const char* name : {kVocabularyFile, kIdentityFile}) {
+      fs::remove(run.folder / name, ignored);
+    }
+    throw;
+  }
 }
 
 void UpdateRun(const StoredRun& run) {

@@ -1,5 +1,5 @@
 // The folder of a run: experiment.yaml, run.json, vocabulary.json, metrics, checkpoints/,
-// summary.json. Made whole or not at all; only rank 0 writes.
+// summary.json. It is a run once experiment.yaml is there; only rank 0 writes.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ namespace sequela {
 // What a run is tied to, in run.json.
 struct RunIdentity {
   std::string store_content_hash;
+  std::string store_path;  // absolute, at the last start (dataio/store/run_store.h)
   std::string vocabulary_hash;
   std::string result_hash;
   std::string init_from;  // the run or checkpoint that gave the first weights; empty: random ones
@@ -32,14 +33,16 @@ struct StoredRun {
   std::filesystem::path checkpoints() const { return folder / "checkpoints"; }
 };
 
-// The run in `folder`; nothing where the folder is absent or empty. Throws InputError where it
+// The run in `folder`; nothing where the folder is absent or holds nothing but
+// what an interrupted start left. Throws InputError where it
 // holds something else, or a damaged run.
 std::optional<StoredRun> FindRun(const std::filesystem::path& folder);
 // Like FindRun, but absence is an InputError too that says how a run is made.
 StoredRun OpenRun(const std::filesystem::path& folder);
 
-// Makes the folder with experiment.yaml, run.json and vocabulary.json. Throws InputError where it
-// exists and is not empty, or its parent cannot be written.
+// Writes vocabulary.json, run.json and, last, experiment.yaml into the run's folder, which exists,
+// holds nothing and is locked by the caller (kernels/base/writer_lock.h). Throws MachineError where
+// it cannot be written, and leaves none of them.
 void CreateRun(const StoredRun& run, const Vocabulary& vocabulary);
 // Replaces experiment.yaml and run.json: a resume with changed speed fields or more steps.
 void UpdateRun(const StoredRun& run);

@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 #include "runtime/checkpoint.h"
 
 namespace sequela {
@@ -32,7 +34,7 @@ std::optional<Chosen> CheckIfThere(const fs::path& folder, const char* choice) {
   try {
     return Chosen{folder, OpenCheckpoint(folder, CheckpointUse::kWeights).step, choice};
   } catch (const InputError&) {
-    if (fs::exists(folder)) throw;
+    if (PathExists(folder)) throw;
     return std::nullopt;
   }
 }
@@ -83,7 +85,7 @@ std::unique_ptr<OpenedModel> OpenIfThere(const fs::path& folder) {
   try {
     return std::make_unique<OpenedModel>(folder);
   } catch (const InputError&) {
-    if (fs::exists(folder)) throw;
+    if (PathExists(folder)) throw;
     return nullptr;
   }
 }
@@ -107,15 +109,25 @@ RunWeights OpenRunWeights(const StoredRun& run, const WeightsChoice& choice,
       run.folder.string());
 }
 
+std::optional<StoredRun> RunOfWeights(const fs::path& init_from) {
+  if (PathExists(init_from / "experiment.yaml")) return OpenRun(init_from);
+  // RUN/checkpoints/step-00000100
+  const fs::path above = init_from / "../..";
+  const bool in_run = PathExists(init_from / "state.json") &&
+                      PathExists(above / "experiment.yaml") && PathExists(above / "run.json");
+  std::error_code ignored;
+  return in_run ? FindRun(fs::canonical(above, ignored)) : std::nullopt;
+}
+
 RunWeights OpenInitialWeights(const fs::path& init_from, Communicator& communicator) {
-  if (!fs::exists(init_from)) {
+  if (!PathExists(init_from)) {
     throw InputError("--init-from {}: there is nothing here", init_from.string());
   }
-  if (fs::exists(init_from / "experiment.yaml")) {
+  if (PathExists(init_from / "experiment.yaml")) {
     return OpenRunWeights(OpenRun(init_from), {}, communicator);
   }
   RunWeights weights{.folder = init_from};
-  if (communicator.rank() == 0 && fs::exists(init_from / "state.json")) {
+  if (communicator.rank() == 0 && PathExists(init_from / "state.json")) {
     OpenCheckpoint(init_from, CheckpointUse::kWeights);
   }
   weights.model = std::make_unique<OpenedModel>(init_from);

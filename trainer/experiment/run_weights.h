@@ -36,4 +36,8 @@ RunWeights OpenRunWeights(const StoredRun& run, const WeightsChoice& choice,
 // config.json and model.safetensors. Throws InputError.
 RunWeights OpenInitialWeights(const std::filesystem::path& init_from, Communicator& communicator);
 
+// The run that `init_from` is, or that it is a checkpoint of; nothing for other weights, of whose
+// vocabulary nothing is known. Throws InputError where that run is damaged.
+std::optional<StoredRun> RunOfWeights(const std::filesystem::path& init_from);
+
 }  // namespace sequela

@@ -13,6 +13,7 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/json_fields.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 #include "trainer/training/metrics/append_file.h"
 #include "trainer/training/metrics/event_file.h"
 
@@ -31,7 +32,7 @@ double WallTimeSeconds() {
 }
 
 std::string ContentOf(const std::filesystem::path& file) {
-  return std::filesystem::exists(file) ? ReadFile(file) : std::string();
+  return PathExists(file) ? ReadFile(file) : std::string();
 }
 
 // Bytes of the whole lines of steps up to `last_step`. What follows them is no longer true after a

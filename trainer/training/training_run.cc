@@ -134,18 +134,17 @@ void TrainingRun::Impl::MakeWeights() {
 void TrainingRun::Impl::OpenFolder() {
   const StoredRun& run = setup.run;
   setup.communicator.Barrier();
-  if (setup.is_first_rank()) {
+  setup.OnFirstRank([&] {
     if (setup.stored) {
       UpdateRun(run);
     } else {
+      setup.TakeNewFolder();
       CreateRun(run, setup.store.vocabulary());
-      setup.TakeLock();
     }
     const LoggingSection& logging = setup.experiment.logging;
     metrics = std::make_unique<MetricsLog>(run.folder, progress.step, logging.tensorboard,
                                            logging.every_steps);
-  }
-  setup.communicator.Barrier();
+  });
   writer = std::make_unique<CheckpointWriter>(
       state->optimizer(), setup.communicator,
       CheckpointOptions{.folder = run.checkpoints(),

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "dataio/base/settings_reader.h"
 #include "dataio/store/chain_store.h"
+#include "dataio/store/run_store.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_text.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
@@ -14,19 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path StoreOf(const fs::path& place) {
-  if (!fs::is_directory(place)) {
+  if (!IsFolder(place)) {
     throw InputError("{}: no such folder. --vocabulary takes a store's or a run's folder.",
                      place.string());
   }
-  const fs::path experiment = place / "experiment.yaml";
-  if (fs::exists(place / "manifest.json") || !fs::exists(experiment)) return place;
-  for (const auto& [section, value] : YamlValue::Load(experiment).AsMap()) {
-    if (section != "data") continue;
-    for (const auto& [key, store] : value.AsMap()) {
-      if (key == "store") return store.AsString();
-    }
-  }
-  throw InputError("{}: names no data.store.", experiment.string());
+  if (PathExists(place / "manifest.json") || !PathExists(place / "experiment.yaml")) return place;
+  return FindStoreOfRun(place);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct FrozenVocabulary {
   std::map<std::string, double> train_shares;               // of all train events, by code
 };
 
-// `place`: a store's folder, or a run's (its experiment.yaml names the store). Throws InputError.
+// `place`: a store's folder, or a run's (dataio/store/run_store.h finds the store). Throws InputError.
 FrozenVocabulary LoadFrozenVocabulary(const std::filesystem::path& place);
 
 }  // namespace sequela

@@ -44,6 +44,14 @@ void ReadBytes(int fd, void* data, std::size_t size, const fs::path& file) {
   }
 }
 
+// 0 where there is none: a rank that met no record of a partition made no file.
+std::uintmax_t SizeOf(const fs::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) == 0) return static_cast<std::uintmax_t>(status.st_size);
+  if (errno != ENOENT) Fail("read", file);
+  return 0;
+}
+
 // Closes its descriptor.
 struct File {
   int fd;
@@ -65,17 +73,22 @@ void PartitionFiles::Sink::Close() {
   }
 }
 
-PartitionFiles::PartitionFiles(fs::path folder, int partitions, int rank, int ranks)
-    : folder_(std::move(folder)), partitions_(partitions), rank_(rank), ranks_(ranks) {
+PartitionFiles::PartitionFiles(fs::path folder, std::string work, int partitions, int rank,
+                               int ranks)
+    : folder_(std::move(folder)),
+      work_(std::move(work)),
+      partitions_(partitions),
+      rank_(rank),
+      ranks_(ranks) {
   for (int i = 0; i < partitions; ++i) sinks_.push_back(std::make_unique<Sink>());
 }
 
 fs::path PartitionFiles::FileOf(const char* kind, int partition, int rank) const {
-  return folder_ / fmt::format("{}-{}-{}.spill", kind, partition, rank);
+  return folder_ / fmt::format("{}-{}-{}-{}.spill", kind, partition, rank, work_);
 }
 
 fs::path PartitionFiles::CleanFile(int partition) const {
-  return folder_ / fmt::format("clean-{}.spill", partition);
+  return folder_ / fmt::format("clean-{}-{}.spill", partition, work_);
 }
 
 void PartitionFiles::Append(const char* kind, int partition, int* fd,
@@ -83,7 +96,7 @@ void PartitionFiles::Append(const char* kind, int partition, int* fd,
   if (bytes.empty()) return;
   const fs::path file = FileOf(kind, partition, rank_);
   if (*fd < 0) {
-    *fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    *fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (*fd < 0) Fail("create", file);
   }
   WriteBytes(*fd, bytes.data(), bytes.size(), file);
@@ -118,17 +131,17 @@ std::vector<T> PartitionFiles::Take(const char* kind, int partition) const {
   std::uintmax_t bytes = 0;
   for (int rank = 0; rank < ranks_; ++rank) {
     const fs::path file = FileOf(kind, partition, rank);
-    if (fs::exists(file)) bytes += fs::file_size(file);
+    bytes += SizeOf(file);
   }
   std::vector<T> records(bytes / sizeof(T));
   char* to = reinterpret_cast<char*>(records.data());
   for (int rank = 0; rank < ranks_; ++rank) {
     const fs::path file = FileOf(kind, partition, rank);
-    if (!fs::exists(file)) continue;
-    const auto size = fs::file_size(file);
+    const std::uintmax_t size = SizeOf(file);
+    if (size == 0) continue;
     ReadBytes(File(file, O_RDONLY).fd, to, size, file);
     to += size;
-    fs::remove(file);
+    if (::unlink(file.c_str()) != 0) Fail("remove", file);
   }
   return records;
 }
@@ -143,7 +156,7 @@ std::vector<RowExtra> PartitionFiles::TakeExtras(int partition) const {
 
 void PartitionFiles::SaveClean(int partition, const CleanPartition& clean) const {
   const fs::path path = CleanFile(partition);
-  const File file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  const File file(path, O_WRONLY | O_CREAT | O_EXCL);
   const std::uint64_t counts[3] = {clean.subjects.size(), clean.events.size(), clean.extras.size()};
   WriteBytes(file.fd, counts, sizeof(counts), path);
   WriteBytes(file.fd, clean.subjects.data(), clean.subjects.size() * sizeof(SubjectRecord), path);

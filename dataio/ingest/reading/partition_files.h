@@ -18,8 +18,11 @@ namespace sequela {
 
 class PartitionFiles {
  public:
-  // Partitions are the same on all ranks; the folder exists.
-  PartitionFiles(std::filesystem::path folder, int partitions, int rank, int ranks);
+  // Partitions and `work` are the same on all ranks; the folder exists. `work` is a part of the
+  // files' names that no other ingestion has: whoever was taken for gone and is not neither reads
+  // nor extends these files.
+  PartitionFiles(std::filesystem::path folder, std::string work, int partitions, int rank,
+                 int ranks);
 
   int count() const { return partitions_; }
   int PartitionOf(std::uint64_t subject_key) const {
@@ -53,6 +56,7 @@ class PartitionFiles {
   std::vector<T> Take(const char* kind, int partition) const;
 
   std::filesystem::path folder_;
+  std::string work_;
   int partitions_;
   int rank_;
   int ranks_;

@@ -11,6 +11,7 @@
 #include "dataio/meds/arrow/status.h"
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/check.h"
+#include "kernels/base/json_text.h"
 
 namespace sequela {
 namespace {
@@ -179,7 +180,7 @@ void WriteMedsMetadata(const fs::path& folder, const MedsDatasetInfo& info,
                                  {"etl_version", info.etl_version},
                                  {"meds_version", "0.4.1"}};
   if (!info.license.empty()) json["license"] = info.license;
-  WriteFileAtomically(metadata / "dataset.json", json.dump(1) + "\n");
+  WriteFileAtomically(metadata / "dataset.json", JsonToText(json, 1) + "\n");
 }
 
 }  // namespace sequela

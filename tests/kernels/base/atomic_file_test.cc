@@ -10,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -151,6 +152,20 @@ TEST_F(AtomicFileTest, ASecondWriterIsRefusedAndTheFirstGoesOn) {
   std::ofstream(first.folder() / "data") << "content";
   EXPECT_THROW(PartialFolder(folder_ / "store"), InputError);
   first.Commit();
+  EXPECT_EQ(ReadFile(folder_ / "store" / "data"), "content");
+}
+
+TEST_F(AtomicFileTest, WhoWasTakenForGoneCompletesAndRemovesNothing) {
+  auto slow = std::make_unique<PartialFolder>(folder_ / "store");
+  const fs::path partial = slow->folder();
+  // Another process, which could not see the first, takes the folder over.
+  fs::remove_all(partial);
+  PartialFolder other(folder_ / "store");
+  EXPECT_NE(other.work_name(), slow->work_name());
+  std::ofstream(other.folder() / "data") << "content";
+  EXPECT_THROW(slow->Commit(), MachineError);
+  slow.reset();
+  other.Commit();
   EXPECT_EQ(ReadFile(folder_ / "store" / "data"), "content");
 }
 

@@ -284,6 +284,31 @@ TEST_F(TrainLoopTest, StartsFromAnotherRunsWeights) {
               HasSubstr("head_dim"));
 }
 
+TEST_F(TrainLoopTest, InitFromRefusesAsManyTokensOfOtherMeanings) {
+  TrainWith();
+  std::vector<TokenEntry> tokens = testing::TinyVocabulary(20).tokens();
+  for (TokenEntry& entry : tokens) {
+    if (entry.text == "CODE//19") entry.text = entry.code = "CODE//other";
+  }
+  const Vocabulary vocabulary(tokens);
+  std::vector<testing::TinyChain> chains;
+  for (std::int64_t id = 0; id < 20; ++id) {
+    testing::TinyChain chain(&vocabulary, id, id % 5 == 0 ? Split::kTuning : Split::kTrain);
+    chain.Static("SEX//F").Birth(0);
+    for (int event = 0; event < 15; ++event) chain.Event(event * 1'000'000'000'000LL, event);
+    chains.push_back(chain.End());
+  }
+  testing::WriteTinyStore(folder_ / "other-store", vocabulary, chains);
+  const std::vector<std::string> other = {"data.store=" + (folder_ / "other-store").string(),
+                                          "run.folder=" + (folder_ / "other").string()};
+  const fs::path checkpoint = folder_ / "run" / "checkpoints" / CheckpointName(kSteps);
+  for (const fs::path& from : {fs::path(folder_ / "run"), checkpoint}) {
+    EXPECT_THAT(ErrorWith(other, {.init_from = from}), HasSubstr("vocabulary")) << from;
+    EXPECT_FALSE(fs::exists(folder_ / "other"));
+  }
+  TrainWith(other);
+}
+
 TEST_F(TrainLoopTest, BalancedWeightsAreKeptWithTheRun) {
   TrainWith({"objective.event_balance_alpha=0.5"});
   const auto weights = OpenRun(folder_ / "run").identity.target_weights;

@@ -19,7 +19,13 @@ namespace {
 
 AppendFile::AppendFile(std::filesystem::path file, std::int64_t keep_bytes)
     : file_(std::move(file)) {
-  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (descriptor_ < 0 && errno == ELOOP) {
+    throw InputError(
+        "{}: a link, and links in a run folder are not followed for writing. Remove it, or put the "
+        "file itself there",
+        file_.string());
+  }
   if (descriptor_ < 0) Fail(file_, "open");
   if (::ftruncate(descriptor_, keep_bytes) != 0) Fail(file_, "shorten");
 }

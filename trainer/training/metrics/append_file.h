@@ -10,8 +10,8 @@ namespace sequela {
 // One thread at a time.
 class AppendFile {
  public:
-  // Opens or creates `file` (mode 0600), cut to `keep_bytes` first. Throws MachineError naming the
-  // file and the system's reason, as do the others.
+  // Opens or creates `file` (mode 0600), cut to `keep_bytes` first. Throws InputError where it
+  // is a link, else MachineError naming the file and the system's reason, as do the others.
   AppendFile(std::filesystem::path file, std::int64_t keep_bytes);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

@@ -2,10 +2,13 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "dataio/loader/event_balance.h"
+#include "dataio/store/run_store.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
+#include "kernels/base/path_names.h"
 #include "kernels/base/writer_lock.h"
 #include "runtime/log.h"
 #include "trainer/evaluation/split_score.h"
@@ -64,6 +67,7 @@ RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_
   FindResumePoint();
   if (!checkpoint && !options.init_from.empty()) {
     initial = OpenInitialWeights(options.init_from, communicator);
+    if (const auto source = RunOfWeights(options.init_from)) CheckSameVocabulary(*source, store);
     CheckSameArchitecture(initial.folder, initial.model->config(), config);
   }
   OpenLoader();
@@ -74,28 +78,54 @@ void RunSetup::BalanceTargets() {
   for (const float weight : target_weights) log_weights.push_back(std::log(weight));
 }
 
+void RunSetup::OnFirstRank(const std::function<void()>& work) {
+  std::string refusal;
+  if (is_first_rank()) {
+    try {
+      work();
+    } catch (const InputError& error) {
+      refusal = error.what();
+    }
+  }
+  refusal = communicator.BroadcastText(std::move(refusal), 0);
+  if (!refusal.empty()) throw InputError(refusal);
+}
+
 void RunSetup::TakeLock() {
   lock = WriterLock::Take(run.folder, run.folder);
   if (lock && !lock->takeover().empty()) LogWarning("{}", lock->takeover());
 }
 
+void RunSetup::TakeNewFolder() {
+  MakeFolders(run.folder);
+  TakeLock();
+  if (lock == nullptr || FindRun(run.folder)) {
+    throw InputError(
+        "{}: another job created or removed this folder just now. Start again, or name another "
+        "run.folder",
+        run.folder.string());
+  }
+}
+
 void RunSetup::FindResumePoint() {
   run.folder = RequireRunFolder(experiment);
   run.experiment = experiment;
-  stored = FindRun(run.folder);
-  if (stored && is_first_rank() && !options.dry_run) {
-    TakeLock();
-    stored = FindRun(run.folder);  // as the last holder left it
-  }
+  OnFirstRank([this] {
+    if (!options.dry_run && FindRun(run.folder)) TakeLock();
+  });
+  stored = FindRun(run.folder);  // as the last holder left it
   if (stored) {
     CheckStoredRun();
     checkpoint = FindCheckpoint(run.checkpoints(), communicator);
     if (checkpoint) progress = ProgressFromJson(*checkpoint).progress;
     CheckResumable(stored->experiment, experiment, progress.step);
   }
-  run.identity = {store.content_hash(), store.vocabulary().hash(),
+  run.identity = {store.content_hash(),
+                  RecordedStorePath(store.folder()),
+                  store.vocabulary().hash(),
                   ResultHash(experiment, store.content_hash()),
-                  stored ? stored->identity.init_from : options.init_from.string(), target_weights};
+                  stored ? stored->identity.init_from : options.init_from.string(),
+                  target_weights};
 }
 
 void RunSetup::CheckStoredRun() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -25,9 +26,15 @@ struct RunSetup {
   // Collective. Throws InputError where settings, store, folder or weights do not fit each other.
   RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
 
+  // Collective. The first rank works; what it refuses (InputError) every rank refuses alike.
+  void OnFirstRank(const std::function<void()>& work);
   // Makes this job the one that writes the run's folder, which exists. On the first rank; throws
   // InputError where another job is writing there.
   void TakeLock();
+  // Makes the folder of a run that is still to be created, where it is not there, and takes its
+  // lock. The folder itself may be a link, "." or a mount. Throws InputError likewise, and where
+  // another job created a run there meanwhile.
+  void TakeNewFolder();
   bool is_first_rank() const { return communicator.rank() == 0; }
 
   Experiment experiment;
