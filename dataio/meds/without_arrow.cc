@@ -48,7 +48,7 @@ void EventFile::ReadRowGroup(int, const std::function<void(const EventBatch&)>&,
 std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&) { Refuse(); }
 std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path&) { Refuse(); }
 void ReleaseArrowMemory() {}
-void ReadTextTable(const std::filesystem::path&, const std::vector<std::string>&,
+void ReadTextTable(const std::filesystem::path&, const std::vector<WantedColumn>&, char,
                    const std::function<void(const TextBatch&)>&) {
   Refuse();
 }
