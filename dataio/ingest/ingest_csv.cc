@@ -294,7 +294,7 @@ class CsvIngester {
           bound.lost[Loss::kNoNumber] += missing ? 0 : 1;
           return false;
         }
-        if (!missing) *text = std::string(given);
+        *text = std::string(given);  // "none" and "N/A" are findings
       }
     }
     if (event.text && !batch.columns[bound.text].text[row].empty()) {
