@@ -15,12 +15,14 @@ struct Arguments {
 };
 
 void Print(const IngestCsvReport& report, const std::string& out) {
-  fmt::print("{:<30}{:>12}{:>12}{:>8}{:>8}{:>10}\n", "table", "rows", "events", "no key", "no time",
-             "outside");
+  fmt::print("{:<30}{:>12}{:>12}{:>12}{:>12}\n", "table", "rows", "events", "skipped", "lost");
   for (const auto& table : report.tables) {
-    fmt::print("{:<30}{:>12}{:>12}{:>8}{:>8}{:>10}\n", table.file.substr(0, 29),
-               Grouped(table.rows), Grouped(table.events), Grouped(table.unknown_key),
-               Grouped(table.no_time), Grouped(table.outside_stay));
+    fmt::print("{:<30}{:>12}{:>12}{:>12}{:>12}\n", table.file.substr(0, 29), Grouped(table.rows),
+               Grouped(table.events), Grouped(table.skipped), Grouped(table.lost.total()));
+    for (std::size_t i = 0; i < kNumLosses; ++i) {
+      if (table.lost.count[i] == 0) continue;
+      fmt::print("  {:<64}{:>12}\n", kLossNames[i], Grouped(table.lost.count[i]));
+    }
   }
   if (report.extra_deaths > 0) {
     fmt::print("\nEarlier deaths of one subject, dropped: {}\n", report.extra_deaths);

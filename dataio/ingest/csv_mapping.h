@@ -10,35 +10,11 @@
 #include <vector>
 
 #include "dataio/base/pattern.h"
+#include "dataio/ingest/csv/code_template.h"
+#include "dataio/ingest/csv/csv_losses.h"
 #include "dataio/meds/meds_writer.h"
 
 namespace sequela {
-
-// "RESP//{label}//{path|last:2:/}": literals and columns, each column through filters.
-class CodeTemplate {
- public:
-  // Throws InputError that shows what is wrong.
-  explicit CodeTemplate(const std::string& text);
-  const std::vector<std::string>& columns() const { return columns_; }
-  // `row[i]`: text of columns()[i]. Blanks are trimmed and collapsed, columns cut at 128 bytes (not
-  // with the filter `exact`). Empty columns print as UNK; `*complete` tells whether none was empty.
-  std::string Expand(const std::vector<std::string_view>& row, bool* complete) const;
-
- private:
-  struct Filter {
-    enum class Kind : std::uint8_t { kExact, kUpper, kLast, kAfter, kDropLast, kPositive } kind;
-    int count = 0;
-    std::string separator;
-  };
-  struct Part {
-    std::string literal;  // before the column
-    std::optional<std::size_t> column;
-    std::vector<Filter> filters;
-  };
-  static Filter ParseFilter(const std::string& text);
-  std::vector<Part> parts_;
-  std::vector<std::string> columns_;
-};
 
 struct CsvCondition {
   std::string column;
@@ -46,8 +22,14 @@ struct CsvCondition {
   bool negate = false;
 };
 
+// What the clock of a time with an offset ("+02:00") says: the time in UTC, or the local time as it
+// is written. By default UTC, and such times beside times without an offset are refused.
+enum class TimeOffsets : std::uint8_t { kRefuseMixed, kUtc, kLocal };
+
 struct CsvEvent {
   enum class Once : std::uint8_t { kNo, kPerGroup, kPerSubject };
+  // What a row means whose time is empty: it is lost, it has no such event, or a fact without time.
+  enum class EmptyTime : std::uint8_t { kLost, kSkip, kStatic };
   std::vector<CodeTemplate> codes;   // the first one without an empty column counts, else the last
   std::optional<std::string> value;  // column; text that is no number goes to text_value
   std::string value_suffix;          // stripped from the value ("%")
@@ -61,14 +43,18 @@ struct CsvEvent {
   std::optional<std::int64_t> offset_minutes;  // a constant
   std::optional<std::string> time_column;
   std::string time_format;  // strptime; empty: ISO 8601
+  EmptyTime empty_time = EmptyTime::kLost;
   bool is_static = false;
   std::optional<std::string> birth_age;  // age in years at the group's start: this is a birth
+  LossSet allow_lost{};                  // reasons for which any share of rows may be lost
 };
 
 struct CsvTable {
   std::string file;
   std::optional<std::string> key;      // column that refers to the anchors' key
   std::optional<std::string> subject;  // column, without anchors
+  char delimiter = ',';                // of CSV
+  LossSet allow_lost{};                // for its rows (no_subject, unknown_key)
   std::vector<CsvEvent> events;
 };
 
@@ -84,6 +70,7 @@ struct CsvAnchors {
   std::string time_of_day;
   std::string start_offset;           // minutes from the row's zero to the group's start
   std::string end_offset;             // likewise to its end
+  char delimiter = ',';               // of CSV
   std::vector<std::string> order_by;  // of a subject's groups; the group id last
 };
 
@@ -95,6 +82,8 @@ struct CsvMapping {
   std::map<std::string, std::string> numbers;  // texts that stand for numbers: "> 89": "90"
   std::optional<std::string> splits_file;      // below `folder`; else by hash of the subject
   std::optional<std::string> codes_file;       // MEDS code metadata below `folder`
+  TimeOffsets time_offsets = TimeOffsets::kRefuseMixed;
+  double lost_share = 0.01;  // of rows that one reason may cost without an error
   std::optional<CsvAnchors> anchors;
   std::vector<CsvTable> tables;
 };

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <ctime>
 #include <map>
 #include <memory>
 #include <unordered_map>
 
 #include "dataio/base/string_pool.h"
 #include "dataio/ingest/csv/csv_anchors.h"
+#include "dataio/ingest/csv/csv_time.h"
+#include "dataio/ingest/csv/csv_values.h"
 #include "dataio/ingest/reading/partition_files.h"
 #include "dataio/ingest/splits.h"
 #include "dataio/meds/event_file.h"
@@ -25,45 +26,25 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMinuteUs = 60'000'000;
 constexpr std::int64_t kDayUs = 86'400'000'000;
+constexpr double kMostMinutes = 1000.0 * 366 * 24 * 60;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-// "2180-03-23 11:51:00", "2180-03-23T11:51:00.25", "2180-03-23"; or by a strptime format.
-// kStaticTime for an empty or unreadable text.
-std::int64_t ParseTime(std::string_view text, const std::string& format) {
-  std::tm parts{};
-  const std::string copy(text);
-  const char* rest = nullptr;
-  if (!format.empty()) {
-    rest = ::strptime(copy.c_str(), format.c_str(), &parts);
-  } else {
-    rest = ::strptime(copy.c_str(), "%Y-%m-%d", &parts);
-    if (rest != nullptr && (*rest == ' ' || *rest == 'T')) {
-      rest = ::strptime(rest + 1, "%H:%M:%S", &parts);
-    }
-  }
-  if (rest == nullptr) return kStaticTime;
-  std::int64_t micros = 0;
-  if (*rest == '.') {
-    std::int64_t unit = 100'000;
-    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, unit /= 10) micros += (*rest - '0') * unit;
-  }
-  if (*rest != '\0' && *rest != 'Z') return kStaticTime;
-  return static_cast<std::int64_t>(::timegm(&parts)) * 1'000'000 + micros;
-}
 
 // The columns that a table's events need, and where each is.
 class ColumnList {
  public:
-  std::size_t Add(const std::string& name) {
-    const auto found = std::find(names_.begin(), names_.end(), name);
-    if (found != names_.end()) return static_cast<std::size_t>(found - names_.begin());
-    names_.push_back(name);
-    return names_.size() - 1;
+  std::size_t Add(const std::string& name, bool as_text = true) {
+    const auto found =
+        std::find_if(columns_.begin(), columns_.end(),
+                     [&](const WantedColumn& column) { return column.name == name; });
+    const auto place = static_cast<std::size_t>(found - columns_.begin());
+    if (found == columns_.end()) columns_.push_back({name, false});
+    columns_[place].as_text = columns_[place].as_text || as_text;
+    return place;
   }
-  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<WantedColumn>& columns() const { return columns_; }
 
  private:
-  std::vector<std::string> names_;
+  std::vector<WantedColumn> columns_;
 };
 
 // An event with its columns as places in the batch.
@@ -75,6 +56,14 @@ struct BoundEvent {
   std::vector<std::size_t> conditions;
   std::uint32_t sequence =
       0;  // place among the events of one time stamp: order, then the mapping's order
+  std::uint16_t number = 0;  // in the table
+  std::int64_t wanted = 0;   // rows that the mapping wants as this event
+  LossCounts lost;           // of them
+};
+
+struct FoundTime {
+  ParsedTime::Kind kind = ParsedTime::Kind::kUnreadable;
+  std::int64_t time_us = 0;
 };
 
 class CsvIngester {
@@ -84,14 +73,15 @@ class CsvIngester {
         mapping_(options.mapping),
         folder_(options.out),
         partitions_(folder_.folder(), folder_.work_name(), ChoosePartitions(), 0, 1),
-        buffers_(static_cast<std::size_t>(partitions_.count())) {
+        buffers_(static_cast<std::size_t>(partitions_.count())),
+        subjects_by_text_(mapping_) {
     if (options.note && !folder_.takeover().empty()) options.note(folder_.takeover());
     if (mapping_.splits_file) splits_ = LoadSplits(mapping_.folder / *mapping_.splits_file);
   }
 
   IngestCsvReport Run() {
     const auto begin = std::chrono::steady_clock::now();
-    if (mapping_.anchors) anchors_ = LoadAnchors(mapping_);
+    if (mapping_.anchors) anchors_ = LoadAnchors(mapping_, subjects_by_text_);
     std::uint32_t number = 0;
     for (const CsvTable& table : mapping_.tables) ReadTable(table, number++);
     for (std::size_t p = 0; p < buffers_.size(); ++p) Flush(p);
@@ -122,14 +112,14 @@ class CsvIngester {
   }
 
   BoundEvent Bind(const CsvEvent& event, ColumnList& columns, std::uint32_t number) const {
-    BoundEvent bound{&event, {}, 0, 0, 0, 0, {}, {}, 0};
+    BoundEvent bound{&event, {}, 0, 0, 0, 0, {}, {}, 0, 0, 0, {}};
     for (const CodeTemplate& code : event.codes) {
       auto& places = bound.code_columns.emplace_back();
       for (const std::string& name : code.columns()) places.push_back(columns.Add(name));
     }
     if (event.value) bound.value = columns.Add(*event.value);
     if (event.text) bound.text = columns.Add(*event.text);
-    if (event.time_column) bound.time = columns.Add(*event.time_column);
+    if (event.time_column) bound.time = columns.Add(*event.time_column, false);
     if (event.birth_age) bound.age = columns.Add(*event.birth_age);
     for (const std::string& name : event.offset_columns) bound.offsets.push_back(columns.Add(name));
     for (const CsvCondition& condition : event.conditions) {
@@ -143,27 +133,52 @@ class CsvIngester {
     ColumnList columns;
     const std::size_t who = columns.Add(table.key ? *table.key : *table.subject);
     std::vector<BoundEvent> events;
-    for (const CsvEvent& event : table.events) events.push_back(Bind(event, columns, number));
-    report_.tables.push_back({table.file, 0, 0, 0, 0, 0});
-    file_ = mapping_.folder / table.file;
-    ReadTextTable(file_, columns.names(), [&](const TextBatch& batch) {
-      report_.tables.back().rows += batch.rows;
+    for (const CsvEvent& event : table.events) {
+      events.push_back(Bind(event, columns, number));
+      events.back().number = narrow<std::uint16_t>(events.size() - 1);
+    }
+    report_.tables.push_back({table.file, 0, 0, 0, {}});
+    IngestCsvReport::Table& counts = report_.tables.back();
+    const fs::path file = mapping_.folder / table.file;
+    ReadTextTable(file, columns.columns(), table.delimiter, [&](const TextBatch& batch) {
+      if (batch.first_row + batch.rows > std::int64_t{0xFFFFFFFF}) {
+        throw InputError("{}: more than 4,294,967,295 rows. Part the table.", file.string());
+      }
+      counts.rows += batch.rows;
       for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
-        const std::string_view id = batch.columns[who].text[i];
-        const Anchor* anchor = nullptr;
-        if (table.key) {
-          const auto found = anchors_.find(std::string(id));
-          if (found == anchors_.end()) {
-            ++report_.tables.back().unknown_key;
-            continue;
-          }
-          anchor = &found->second;
-        }
-        const std::int64_t subject =
-            anchor != nullptr ? anchor->subject_id : SubjectIdOf(mapping_, id);
-        for (const BoundEvent& event : events) AddEvent(event, batch, i, subject, anchor);
+        AddRow(table, events, batch, i, batch.columns[who].text[i]);
       }
     });
+    RequireFewLost(file.string(), counts.lost, counts.rows, mapping_.lost_share, table.allow_lost);
+    for (const BoundEvent& event : events) {
+      const std::string what =
+          fmt::format("{}, event \"{}\"", file.string(), event.event->codes[0].text());
+      RequireFewLost(what, event.lost, event.wanted, mapping_.lost_share, event.event->allow_lost);
+      for (std::size_t k = 0; k < kNumLosses; ++k) counts.lost.count[k] += event.lost.count[k];
+    }
+  }
+
+  void AddRow(const CsvTable& table, std::vector<BoundEvent>& events, const TextBatch& batch,
+              std::size_t row, std::string_view id) {
+    LossCounts& lost = report_.tables.back().lost;
+    if (!table.key) {
+      const std::optional<std::int64_t> subject = subjects_by_text_.IdOf(id, batch, row);
+      if (!subject) {
+        ++lost[Loss::kNoSubject];
+        return;
+      }
+      for (BoundEvent& event : events) AddEvent(event, batch, row, *subject, nullptr);
+      return;
+    }
+    const std::string key = PlainId(id, batch, row);
+    const auto found = anchors_.find(key);
+    if (found == anchors_.end()) {
+      ++lost[key.empty() ? Loss::kNoSubject : Loss::kUnknownKey];
+      return;
+    }
+    for (BoundEvent& event : events) {
+      AddEvent(event, batch, row, found->second.subject_id, &found->second);
+    }
   }
 
   static bool Holds(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
@@ -181,29 +196,71 @@ class CsvIngester {
     return true;
   }
 
-  std::int64_t TimeOf(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
-                      const Anchor* anchor) const {
-    const CsvEvent& event = *bound.event;
-    if (event.time_column) {
-      const TextColumn& column = batch.columns[bound.time];
-      return column.is_time() ? column.time_us[row]
-                              : ParseTime(column.text[row], event.time_format);
+  // Times of one dataset count from one zero: local times beside times that were moved to UTC by
+  // their offsets do not.
+  void NoteClock(ParsedTime::Clock clock, const TextBatch& batch, std::size_t row) {
+    if (mapping_.time_offsets != TimeOffsets::kRefuseMixed) return;
+    local_clock_ = local_clock_ || clock == ParsedTime::Clock::kLocal;
+    offset_clock_ = offset_clock_ || clock == ParsedTime::Clock::kOffset;
+    if (!local_clock_ || !offset_clock_) return;
+    throw InputError(
+        "{}: the tables hold times with an offset from UTC and times without one. Say in the "
+        "mapping "
+        "what the former mean: `time_offsets: utc` moves them to UTC, `time_offsets: local` takes "
+        "the time as it is written.",
+        batch.Place(row));
+  }
+
+  FoundTime ColumnTime(const BoundEvent& bound, const TextBatch& batch, std::size_t row) {
+    const TextColumn& column = batch.columns[bound.time];
+    if (column.typed_time) {
+      const std::int64_t time = column.time_us[row];
+      if (time == kStaticTime) return {ParsedTime::Kind::kMissing, 0};
+      if (column.local_clock) NoteClock(ParsedTime::Clock::kLocal, batch, row);
+      return {ParsedTime::Kind::kTime, time};
     }
-    if (event.birth_age) {
-      const double age = NumberOf(mapping_, batch.columns[bound.age].text[row]);
-      if (std::isnan(age)) return kStaticTime;
-      const std::int64_t day =
-          anchor->group_start_us - ((anchor->group_start_us % kDayUs) + kDayUs) % kDayUs;
-      return day - static_cast<std::int64_t>(age * 365.25) * kDayUs;
+    const ParsedTime parsed =
+        ParseTime(column.text[row], bound.event->time_format, mapping_.time_offsets);
+    if (parsed.kind == ParsedTime::Kind::kTime) NoteClock(parsed.clock, batch, row);
+    return {parsed.kind, parsed.time_us};
+  }
+
+  FoundTime BirthTime(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
+                      const Anchor& anchor) const {
+    const std::string_view text = batch.columns[bound.age].text[row];
+    if (IsMissing(text)) return {ParsedTime::Kind::kMissing, 0};
+    const double age = NumberOf(mapping_.numbers, text);
+    if (!(age >= 0.0 && age <= 200.0)) return {};
+    const std::int64_t day =
+        anchor.group_start_us - ((anchor.group_start_us % kDayUs) + kDayUs) % kDayUs;
+    return {ParsedTime::Kind::kTime, day - static_cast<std::int64_t>(age * 365.25) * kDayUs};
+  }
+
+  // The largest of the offsets that are there.
+  FoundTime OffsetTime(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
+                       const Anchor& anchor) const {
+    if (bound.event->offset_minutes) {
+      return {ParsedTime::Kind::kTime, anchor.zero_us + *bound.event->offset_minutes * kMinuteUs};
     }
-    double minutes = event.offset_minutes ? static_cast<double>(*event.offset_minutes)
-                                          : std::numeric_limits<double>::quiet_NaN();
+    double minutes = kNaN;
     for (const std::size_t column : bound.offsets) {
-      const double offset = NumberOf(mapping_, batch.columns[column].text[row]);
+      const std::string_view text = batch.columns[column].text[row];
+      if (IsMissing(text)) continue;
+      const double offset = NumberOf(mapping_.numbers, text);
+      if (!(std::abs(offset) <= kMostMinutes)) return {};
       if (std::isnan(minutes) || offset > minutes) minutes = offset;
     }
-    if (std::isnan(minutes)) return kStaticTime;
-    return anchor->zero_us + static_cast<std::int64_t>(minutes) * kMinuteUs;
+    if (std::isnan(minutes)) return {ParsedTime::Kind::kMissing, 0};
+    return {ParsedTime::Kind::kTime,
+            anchor.zero_us + std::llround(minutes * static_cast<double>(kMinuteUs))};
+  }
+
+  FoundTime TimeOf(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
+                   const Anchor* anchor) {
+    if (bound.event->is_static) return {ParsedTime::Kind::kTime, kStaticTime};
+    if (bound.event->time_column) return ColumnTime(bound, batch, row);
+    if (bound.event->birth_age) return BirthTime(bound, batch, row, *anchor);
+    return OffsetTime(bound, batch, row, *anchor);
   }
 
   std::string CodeOf(const BoundEvent& bound, const TextBatch& batch, std::size_t row) const {
@@ -220,44 +277,73 @@ class CsvIngester {
     return code;
   }
 
-  void AddEvent(const BoundEvent& bound, const TextBatch& batch, std::size_t row,
-                std::int64_t subject, const Anchor* anchor) {
+  // False where `require_value` leaves the row out.
+  bool ValueOf(BoundEvent& bound, const TextBatch& batch, std::size_t row, float* value,
+               std::string* text) const {
     const CsvEvent& event = *bound.event;
-    if (!Holds(bound, batch, row, anchor)) return;
-    float value = kNaN;
-    std::string text;
     if (event.value) {
       std::string_view given = batch.columns[bound.value].text[row];
       if (!event.value_suffix.empty() && given.ends_with(event.value_suffix)) {
         given.remove_suffix(event.value_suffix.size());
       }
-      const double number = NumberOf(mapping_, given);
-      value = static_cast<float>(number);
-      if (std::isnan(number)) text = std::string(given);
-      if (std::isnan(number) && event.require_value) return;
-    }
-    if (event.text) text = std::string(batch.columns[bound.text].text[row]);
-    IngestCsvReport::Table& table = report_.tables.back();
-    std::int64_t time = kStaticTime;
-    if (!event.is_static) {
-      time = TimeOf(bound, batch, row, anchor);
-      const bool may_be_null = event.time_column && (batch.columns[bound.time].is_time() ||
-                                                     batch.columns[bound.time].text[row].empty());
-      if (time == kStaticTime && !may_be_null) {
-        ++table.no_time;
-        return;
+      *value = static_cast<float>(NumberOf(mapping_.numbers, given));
+      if (!std::isfinite(*value)) *value = kNaN;
+      if (std::isnan(*value)) {
+        const bool missing = IsMissing(given);
+        if (event.require_value) {
+          bound.wanted += missing ? 0 : 1;
+          bound.lost[Loss::kNoNumber] += missing ? 0 : 1;
+          return false;
+        }
+        *text = std::string(given);  // "none" and "N/A" are findings
       }
     }
+    if (event.text && !batch.columns[bound.text].text[row].empty()) {
+      *text = std::string(batch.columns[bound.text].text[row]);
+    }
+    return true;
+  }
+
+  // The event's time, or nothing where it is lost (counted) or the mapping wants no such event.
+  std::optional<std::int64_t> WantedTime(BoundEvent& bound, const TextBatch& batch, std::size_t row,
+                                         const Anchor* anchor) {
+    const CsvEvent& event = *bound.event;
+    const FoundTime found = TimeOf(bound, batch, row, anchor);
+    const bool missing = found.kind == ParsedTime::Kind::kMissing;
+    if (missing && event.empty_time == CsvEvent::EmptyTime::kSkip) return std::nullopt;
+    ++bound.wanted;
+    if (missing && event.empty_time == CsvEvent::EmptyTime::kStatic) return kStaticTime;
+    if (found.kind != ParsedTime::Kind::kTime) {
+      ++bound.lost[missing ? Loss::kNoTime : Loss::kUnreadableTime];
+      return std::nullopt;
+    }
     if (anchor != nullptr && !event.is_static && !event.birth_age &&
-        (time < anchor->window_begin_us || time > anchor->window_end_us)) {
-      ++table.outside_stay;
+        (found.time_us < anchor->window_begin_us || found.time_us > anchor->window_end_us)) {
+      ++bound.lost[Loss::kOutsideStay];
+      return std::nullopt;
+    }
+    return found.time_us;
+  }
+
+  void AddEvent(BoundEvent& bound, const TextBatch& batch, std::size_t row, std::int64_t subject,
+                const Anchor* anchor) {
+    IngestCsvReport::Table& table = report_.tables.back();
+    float value = kNaN;
+    std::string text;
+    std::optional<std::int64_t> time;
+    const std::int64_t lost = bound.lost.total();
+    if (Holds(bound, batch, row, anchor) && ValueOf(bound, batch, row, &value, &text)) {
+      time = WantedTime(bound, batch, row, anchor);
+    }
+    if (!time) {
+      table.skipped += bound.lost.total() == lost ? 1 : 0;
       return;
     }
     ++table.events;
     const std::int64_t source_row = batch.first_row + static_cast<std::int64_t>(row);
-    Append({SubjectKey(subject), time, code_pool_.Intern(CodeOf(bound, batch, row)), value,
+    Append({SubjectKey(subject), *time, code_pool_.Intern(CodeOf(bound, batch, row)), value,
             text.empty() ? kNoText : text_pool_.Intern(text), bound.sequence,
-            narrow<std::uint32_t>(source_row), 0});
+            narrow<std::uint32_t>(source_row), 0, bound.number});
   }
 
   void Append(const RawEvent& event) {
@@ -279,8 +365,8 @@ class CsvIngester {
   void WritePartition(int partition) {
     std::vector<RawEvent> events = partitions_.TakeRaw(partition);
     std::sort(events.begin(), events.end(), [](const RawEvent& a, const RawEvent& b) {
-      return std::tie(a.subject_key, a.time_us, a.file, a.row) <
-             std::tie(b.subject_key, b.time_us, b.file, b.row);
+      return std::tie(a.subject_key, a.time_us, a.file, a.row, a.column) <
+             std::tie(b.subject_key, b.time_us, b.file, b.row, b.column);
     });
     std::array<std::unique_ptr<MedsFileWriter>, 3> files;
     const auto death = std::lower_bound(codes_.sorted.begin(), codes_.sorted.end(), "MEDS_DEATH") -
@@ -349,8 +435,10 @@ class CsvIngester {
   PartitionFiles partitions_;
   std::vector<std::vector<RawEvent>> buffers_;
   std::unordered_map<std::int64_t, Split> splits_;
+  SubjectIds subjects_by_text_;
   Anchors anchors_;
-  fs::path file_;
+  bool local_clock_ = false;   // a time without an offset was read
+  bool offset_clock_ = false;  // and one with
   StringPool code_pool_, text_pool_;
   StringPool::Ranks codes_, texts_;
   std::vector<MedsSubjectSplit> subjects_;

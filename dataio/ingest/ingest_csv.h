@@ -27,9 +27,8 @@ struct IngestCsvReport {
     std::string file;
     std::int64_t rows = 0;
     std::int64_t events = 0;
-    std::int64_t unknown_key = 0;   // rows whose key no anchor has
-    std::int64_t no_time = 0;       // events whose time is empty
-    std::int64_t outside_stay = 0;  // events outside their group's window, dropped
+    std::int64_t skipped = 0;  // events that the mapping does not want of a row
+    LossCounts lost;           // rows (no_subject, unknown_key) and events, by reason
   };
   std::vector<Table> tables;
   std::array<std::int64_t, 3> subjects{};  // by split

@@ -51,7 +51,7 @@ std::vector<CodeMetadata> ReadCodeMetadata(const std::filesystem::path&,
 }
 std::vector<SubjectSplitRow> ReadSubjectSplits(const std::filesystem::path&) { Refuse(); }
 void ReleaseArrowMemory() {}
-void ReadTextTable(const std::filesystem::path&, const std::vector<std::string>&,
+void ReadTextTable(const std::filesystem::path&, const std::vector<WantedColumn>&, char,
                    const std::function<void(const TextBatch&)>&) {
   Refuse();
 }

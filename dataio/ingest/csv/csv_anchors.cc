@@ -1,17 +1,17 @@
 #include "dataio/ingest/csv/csv_anchors.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
+#include <optional>
 #include <tuple>
+#include <unordered_set>
 #include <vector>
 
+#include "dataio/ingest/csv/csv_values.h"
 #include "dataio/meds/text_table.h"
 #include "kernels/base/errors.h"
-#include "kernels/base/philox.h"
 
 namespace sequela {
 namespace {
@@ -19,30 +19,16 @@ namespace {
 constexpr std::int64_t kMinuteUs = 60'000'000;
 constexpr std::int64_t kDayUs = 86'400'000'000;
 
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) {
-    text.remove_suffix(1);
-  }
-  return text;
-}
-
 struct Row {
-  std::string key, subject, group;
+  std::string key;
+  std::int64_t subject_id = 0;
+  std::string group;
   std::int64_t year = 0;
   std::int64_t day_us = 0;        // time of day
   std::int64_t start_offset = 0;  // minutes
   std::int64_t end_offset = 0;
   std::vector<std::pair<double, std::string>> order;
 };
-
-std::int64_t TimeOfDay(std::string_view text) {
-  int hour = 0;
-  int minute = 0;
-  int second = 0;
-  if (std::sscanf(std::string(text).c_str(), "%d:%d:%d", &hour, &minute, &second) < 2) return -1;
-  return ((hour * 60LL + minute) * 60 + second) * 1'000'000;
-}
 
 std::int64_t NewYear(std::int64_t year) {
   const std::chrono::sys_days day = std::chrono::year_month_day(
@@ -54,42 +40,72 @@ std::int64_t DayOf(std::int64_t time_us) {
   return time_us - ((time_us % kDayUs) + kDayUs) % kDayUs;
 }
 
-std::vector<Row> ReadRows(const CsvMapping& mapping) {
+// A whole number of a row's column. Throws InputError.
+std::int64_t WholeNumber(const CsvMapping& mapping, const TextBatch& batch, std::size_t row,
+                         std::size_t column, const std::string& name) {
+  const double value = NumberOf(mapping.numbers, batch.columns[column].text[row]);
+  if (!(std::abs(value) <= 1e9) || value != std::floor(value)) {
+    throw InputError(
+        "{}, column '{}': no whole number. The table of anchors needs one in each row.",
+        batch.Place(row), name);
+  }
+  return static_cast<std::int64_t>(value);
+}
+
+Row ReadRow(const CsvMapping& mapping, const TextBatch& batch, std::size_t i,
+            const std::vector<WantedColumn>& columns, SubjectIds& subjects) {
   const CsvAnchors& a = *mapping.anchors;
-  std::vector<std::string> columns = {a.key,         a.subject,      a.group,     a.year,
-                                      a.time_of_day, a.start_offset, a.end_offset};
-  columns.insert(columns.end(), a.order_by.begin(), a.order_by.end());
+  const auto number = [&](std::size_t column) {
+    return WholeNumber(mapping, batch, i, column, columns[column].name);
+  };
+  const std::optional<std::int64_t> subject = subjects.IdOf(batch.columns[1].text[i], batch, i);
+  const std::optional<std::int64_t> time_of_day = TimeOfDay(batch.columns[4].text[i]);
+  Row row{PlainId(batch.columns[0].text[i], batch, i),
+          0,
+          PlainId(batch.columns[2].text[i], batch, i),
+          number(3),
+          0,
+          number(5),
+          number(6),
+          {}};
+  if (row.key.empty() || !subject || row.group.empty()) {
+    throw InputError(
+        "{}: '{}', '{}' or '{}' is empty. The table of anchors needs them in each row.",
+        batch.Place(i), a.key, a.subject, a.group);
+  }
+  if (!time_of_day) {
+    throw InputError("{}, column '{}': no time of day (hh:mm:ss).", batch.Place(i), a.time_of_day);
+  }
+  if (row.year < 1000 || row.year > 9999) {
+    throw InputError("{}, column '{}': no year of four digits.", batch.Place(i), a.year);
+  }
+  row.subject_id = *subject;
+  row.day_us = *time_of_day;
+  for (std::size_t j = 7; j < columns.size(); ++j) {
+    const std::string_view text = Trim(batch.columns[j].text[i]);
+    const double value = NumberOf(mapping.numbers, text);
+    row.order.emplace_back(std::isnan(value) ? -1.0 : value,
+                           std::isnan(value) ? std::string(text) : "");
+  }
+  return row;
+}
+
+std::vector<Row> ReadRows(const CsvMapping& mapping, SubjectIds& subjects) {
+  const CsvAnchors& a = *mapping.anchors;
+  std::vector<WantedColumn> columns;
+  for (const std::string& name :
+       {a.key, a.subject, a.group, a.year, a.time_of_day, a.start_offset, a.end_offset}) {
+    columns.push_back({name});
+  }
+  for (const std::string& name : a.order_by) columns.push_back({name});
   std::vector<Row> rows;
-  const auto file = mapping.folder / a.file;
-  ReadTextTable(file, columns, [&](const TextBatch& batch) {
+  std::unordered_set<std::string> keys;
+  ReadTextTable(mapping.folder / a.file, columns, a.delimiter, [&](const TextBatch& batch) {
     for (std::size_t i = 0; i < static_cast<std::size_t>(batch.rows); ++i) {
-      const auto text = [&](std::size_t column) { return Trim(batch.columns[column].text[i]); };
-      const auto number = [&](std::size_t column) {
-        const double value = NumberOf(mapping, text(column));
-        if (std::isnan(value)) {
-          throw InputError("{}, row {}, column '{}': no number.", file.string(),
-                           batch.first_row + static_cast<std::int64_t>(i), columns[column]);
-        }
-        return static_cast<std::int64_t>(value);
-      };
-      Row row{std::string(text(0)),
-              std::string(text(1)),
-              std::string(text(2)),
-              number(3),
-              TimeOfDay(text(4)),
-              number(5),
-              number(6),
-              {}};
-      if (row.day_us < 0) {
-        throw InputError("{}, row {}, column '{}': no time of day (hh:mm:ss).", file.string(),
-                         batch.first_row + static_cast<std::int64_t>(i), columns[4]);
-      }
-      for (std::size_t j = 7; j < columns.size(); ++j) {
-        const double value = NumberOf(mapping, text(j));
-        row.order.emplace_back(std::isnan(value) ? -1.0 : value,
-                               std::isnan(value) ? std::string(text(j)) : "");
-      }
-      rows.push_back(std::move(row));
+      rows.push_back(ReadRow(mapping, batch, i, columns, subjects));
+      if (keys.insert(rows.back().key).second) continue;
+      throw InputError("{}, column '{}': a key that an earlier row has. Anchors' keys are unique.",
+                       batch.Place(i), a.key);
     }
   });
   return rows;
@@ -138,38 +154,10 @@ void PlaceSubject(std::int64_t subject_id, std::vector<Group>& groups, Anchors& 
 
 }  // namespace
 
-double NumberOf(const CsvMapping& mapping, std::string_view text) {
-  text = Trim(text);
-  const auto known = mapping.numbers.find(std::string(text));
-  if (known != mapping.numbers.end()) text = known->second;
-  if (text.starts_with('+')) text.remove_prefix(1);
-  double value = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() ||
-      !std::isfinite(value)) {
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-  return value;
-}
-
-std::int64_t SubjectIdOf(const CsvMapping& mapping, std::string_view text) {
-  text = Trim(text);
-  std::int64_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error == std::errc() && end == text.data() + text.size()) return id;
-  if (mapping.subject_pattern) {
-    const std::vector<std::string> groups = mapping.subject_pattern->Groups(text);
-    if (groups.size() >= 2) {
-      return std::atoll(groups[0].c_str()) * mapping.subject_scale + std::atoll(groups[1].c_str());
-    }
-  }
-  return static_cast<std::int64_t>(MixBits(HashName(text)) >> 1);
-}
-
-Anchors LoadAnchors(const CsvMapping& mapping) {
-  const std::vector<Row> rows = ReadRows(mapping);
-  std::map<std::string, std::map<std::string, Group>> subjects;
-  for (const Row& row : rows) subjects[row.subject][row.group].push_back(&row);
+Anchors LoadAnchors(const CsvMapping& mapping, SubjectIds& ids) {
+  const std::vector<Row> rows = ReadRows(mapping, ids);
+  std::map<std::int64_t, std::map<std::string, Group>> subjects;
+  for (const Row& row : rows) subjects[row.subject_id][row.group].push_back(&row);
   Anchors anchors;
   for (auto& [subject, by_group] : subjects) {
     std::vector<Group> groups;
@@ -178,7 +166,7 @@ Anchors LoadAnchors(const CsvMapping& mapping) {
                 [](const Row* a, const Row* b) { return StartsBefore(*a, *b); });
       groups.push_back(std::move(group));
     }
-    PlaceSubject(SubjectIdOf(mapping, subject), groups, anchors);
+    PlaceSubject(subject, groups, anchors);
   }
   return anchors;
 }

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 
+#include "dataio/ingest/csv/csv_subjects.h"
 #include "dataio/ingest/csv_mapping.h"
 
 namespace sequela {
@@ -24,13 +24,8 @@ using Anchors = std::unordered_map<std::string, Anchor>;
 
 // Dates of the anchors' groups are known to the year: a group starts on the first of January of its
 // year, at its time of day, or, where an earlier group of the subject has not ended two days
-// before, on the third day after that one's end. Throws InputError.
-Anchors LoadAnchors(const CsvMapping& mapping);
-
-// A subject's id as a number: itself, or by subject_pattern; else a stable hash of the text.
-std::int64_t SubjectIdOf(const CsvMapping& mapping, std::string_view text);
-
-// The number that a text says, also by `numbers`; NaN for none.
-double NumberOf(const CsvMapping& mapping, std::string_view text);
+// before, on the third day after that one's end. Keys are in
+// the form of PlainId. Throws InputError.
+Anchors LoadAnchors(const CsvMapping& mapping, SubjectIds& ids);
 
 }  // namespace sequela
