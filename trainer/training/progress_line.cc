@@ -1,4 +1,4 @@
-#include "trainer/training/progress.h"
+#include "trainer/training/progress_line.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 
 namespace sequela {
 
-Progress::Progress(std::int64_t first_step, std::int64_t total_steps)
+ProgressLine::ProgressLine(std::int64_t first_step, std::int64_t total_steps)
     : step_(first_step), total_steps_(total_steps) {}
 
-void Progress::AddStep(double seconds, std::int64_t tokens, double loss) {
+void ProgressLine::AddStep(double seconds, std::int64_t tokens, double loss) {
   ++step_;
   ++steps_seen_;
   // A running mean over about the last fifty steps, all of them at the beginning.
@@ -20,11 +20,11 @@ void Progress::AddStep(double seconds, std::int64_t tokens, double loss) {
   mean_loss_ += share * (loss - mean_loss_);
 }
 
-double Progress::SecondsLeft() const {
+double ProgressLine::SecondsLeft() const {
   return mean_seconds_ * static_cast<double>(total_steps_ - step_);
 }
 
-std::string Progress::Line() const {
+std::string ProgressLine::Line() const {
   std::string line = fmt::format("step {}/{}  loss {:.4f}", step_, total_steps_, mean_loss_);
   if (tuning_) line += fmt::format("  tuning {:.4f}", *tuning_);
   if (mean_seconds_ > 0) {
