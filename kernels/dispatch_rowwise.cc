@@ -249,11 +249,6 @@ void Add(const Exec& exec, const AddArgs& args) {
   Run(exec, args, cpu::Add, cuda::Add);
 }
 
-void Scale(const Exec& exec, const ScaleArgs& args) {
-  RequireShape(args.x, args.x.rows, args.x.columns, "x");
-  Run(exec, args, cpu::Scale, cuda::Scale);
-}
-
 void FillZero(const Exec& exec, const FillZeroArgs& args) {
   SEQUELA_CHECK(args.x.stride >= args.x.columns);
   Run(exec, args, cpu::FillZero, cuda::FillZero);
