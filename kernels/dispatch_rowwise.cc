@@ -5,8 +5,8 @@
 
 #include "kernels/base/int_math.h"
 #include "kernels/cpu/rowwise.h"
-#include "kernels/cpu/workspace_carver.h"
 #include "kernels/cuda/rowwise.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela {
 namespace {
@@ -48,7 +48,7 @@ void RequireDocuments(std::span<const std::int32_t> document_begin, std::int64_t
 
 // Workspace of this many floats, cut in one piece.
 std::int64_t FloatBytes(std::int64_t count) {
-  cpu::WorkspaceCarver carver;
+  WorkspaceCarver carver;
   carver.Take<float>(count);
   return carver.used_bytes();
 }
@@ -247,11 +247,6 @@ void Add(const Exec& exec, const AddArgs& args) {
   RequireShape(args.out, args.out.rows, args.out.columns, "out");
   RequireDType(args.out, args.a.dtype, "out");
   Run(exec, args, cpu::Add, cuda::Add);
-}
-
-void Scale(const Exec& exec, const ScaleArgs& args) {
-  RequireShape(args.x, args.x.rows, args.x.columns, "x");
-  Run(exec, args, cpu::Scale, cuda::Scale);
 }
 
 void FillZero(const Exec& exec, const FillZeroArgs& args) {

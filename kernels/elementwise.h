@@ -21,13 +21,6 @@ struct AddArgs {
 };
 void Add(const Exec& exec, const AddArgs& args);
 
-// x *= factor.
-struct ScaleArgs {
-  TensorView x;  // fp32 or bf16; read and written
-  float factor;
-};
-void Scale(const Exec& exec, const ScaleArgs& args);
-
 // x = 0.
 struct FillZeroArgs {
   TensorView x;  // any dtype; written in full

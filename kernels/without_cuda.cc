@@ -28,7 +28,6 @@ void Adamw(const Exec&, const AdamwArgs&) { Missing(); }
 void TileSquareSums(const Exec&, const TileSquareSumsArgs&) { Missing(); }
 void Cast(const Exec&, const CastArgs&) { Missing(); }
 void Add(const Exec&, const AddArgs&) { Missing(); }
-void Scale(const Exec&, const ScaleArgs&) { Missing(); }
 void FillZero(const Exec&, const FillZeroArgs&) { Missing(); }
 void AttentionForward(const Exec&, const AttentionForwardArgs&) { Missing(); }
 std::int64_t AttentionForwardWorkspaceBytes(const Exec&, const AttentionShape&) { Missing(); }

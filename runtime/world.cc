@@ -17,6 +17,7 @@
 #include "runtime/log.h"
 #ifdef SEQUELA_WITH_MPI
 #include "runtime/mpi/mpi_world.h"
+#include "runtime/nccl/nccl_tensors.h"
 #endif
 
 namespace sequela {
@@ -62,7 +63,7 @@ class SingleWorld : public World {
 std::unique_ptr<World> MakeWorld() {
   Launcher launcher = FindLauncher();
 #ifdef SEQUELA_WITH_MPI
-  if (launcher.speaks_mpi) return MakeMpiWorld(launcher.num_processes);
+  if (launcher.speaks_mpi) return MakeMpiWorld(launcher.num_processes, MakeNcclTensors);
 #else
   if (launcher.speaks_mpi) launcher.name = "MPI's launcher";
 #endif

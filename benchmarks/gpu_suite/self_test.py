@@ -27,7 +27,7 @@ CLEAN = """========= COMPUTE-SANITIZER
 """
 OURS = """========= COMPUTE-SANITIZER
 ========= Invalid __global__ write of size 4 bytes
-=========     at sequela_scale_f32(ScaleParams)+0x70
+=========     at sequela_fill_zero(FillZeroParams)+0x70
 =========     by thread (0,0,0) in block (0,0,0)
 ========= 
 ========= ERROR SUMMARY: 1 error
@@ -295,7 +295,7 @@ class WholeSuiteTest(unittest.TestCase):
         self.assertIn("2 passed (1 of repeats), 0 failed | met", report)
         self.assertIn("4 of 4 runs clean | met", report)
         self.assertIn("300 and 300 | met", report)
-        self.assertIn("(scale at 1024) | **missed**", report)
+        self.assertIn("(cast_to_bf16 at 1024) | **missed**", report)
         self.assertIn("metrics and checkpoint are the same | met", report)
         self.assertIn("beside PyTorch's flash | ahead | 1.50 - 1.50 times | met", report)
         self.assertIn("no time was left for flex_attention, mix, 64", report)

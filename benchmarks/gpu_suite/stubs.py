@@ -43,7 +43,7 @@ SCRIPTS = {
                     say(f"attention/{name}/head{head}/{direction}", flops=3e11)
         if group == "memory":
             say("memory/add/1024", size=2.9e9)
-            say("memory/scale/1024", size=1e9)
+            say("memory/cast_to_bf16/1024", size=1e9)
     """,
     "package/bin/sequela": """
         if "evaluate" in sys.argv:

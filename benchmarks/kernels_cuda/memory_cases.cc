@@ -217,12 +217,6 @@ Prepared Sum(Bench& bench, const Shape& s) {
           0};
 }
 
-Prepared ScaleBy(Bench& bench, const Shape& s) {
-  const Matrix x = bench.Values(kHalf, s.rows, s.width);
-  const Exec exec = bench.exec();
-  return {[=] { Scale(exec, {.x = x.view, .factor = -1.0F}); }, 0.0, s.elements() * 4.0, 0};
-}
-
 Prepared GlobalNorm(Bench& bench, const Shape& s) {
   const Matrix x = bench.Values(kSingle, s.rows, s.width);
   const auto tiles = (s.rows * s.width + kNormTile - 1) / kNormTile;
@@ -254,7 +248,6 @@ constexpr Operation kOperations[] = {
     {"cast_to_bf16", [](Bench& bench, const Shape& s) { return CastTo(bench, s, kSingle, kHalf); }},
     {"cast_to_fp32", [](Bench& bench, const Shape& s) { return CastTo(bench, s, kHalf, kSingle); }},
     {"add", Sum},
-    {"scale", ScaleBy},
     {"global_norm", GlobalNorm},
 };
 

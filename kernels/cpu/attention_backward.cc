@@ -8,7 +8,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/attention_layout.h"
 #include "kernels/cpu/parallel_for.h"
-#include "kernels/cpu/workspace_carver.h"
+#include "kernels/layout/workspace_carver.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention_backward.cc"

@@ -11,7 +11,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel_for.h"
 #include "kernels/cpu/softmax_rows.h"
-#include "kernels/cpu/workspace_carver.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cpu {
 namespace {

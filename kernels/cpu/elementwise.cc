@@ -35,17 +35,6 @@ void AddTyped(const AddArgs& args, std::int64_t begin, std::int64_t end) {
   }
 }
 
-template <typename T>
-void ScaleTyped(const ScaleArgs& args, std::int64_t begin, std::int64_t end) {
-  const VF32 factor = hn::Set(F32(), args.factor);
-  for (std::int64_t r = begin; r < end; ++r) {
-    T* x = Row<T>(args.x, r);
-    ForVectors(args.x.columns, [&](std::int64_t i, auto lanes) HWY_ATTR {
-      Store(hn::Mul(Load(x + i, lanes), factor), x + i, lanes);
-    });
-  }
-}
-
 void CastRows(const CastArgs& args, std::int64_t begin, std::int64_t end) {
   const bool to_bf16 = args.to.dtype == DType::kBFloat16;
   if (args.from.dtype == DType::kBFloat16) {
@@ -62,10 +51,6 @@ void AddRows(const AddArgs& args, std::int64_t begin, std::int64_t end) {
     b_bf16 ? AddTyped<float, bf16>(args, begin, end) : AddTyped<float, float>(args, begin, end);
   }
 }
-void ScaleRows(const ScaleArgs& args, std::int64_t begin, std::int64_t end) {
-  if (args.x.dtype == DType::kBFloat16) return ScaleTyped<bf16>(args, begin, end);
-  ScaleTyped<float>(args, begin, end);
-}
 
 }  // namespace
 }  // namespace sequela::cpu::HWY_NAMESPACE
@@ -76,7 +61,6 @@ namespace sequela::cpu {
 
 HWY_EXPORT(CastRows);
 HWY_EXPORT(AddRows);
-HWY_EXPORT(ScaleRows);
 
 void Cast(const Exec& exec, const CastArgs& args) {
   const auto rows = &HWY_DYNAMIC_DISPATCH(CastRows);
@@ -87,12 +71,6 @@ void Cast(const Exec& exec, const CastArgs& args) {
 void Add(const Exec& exec, const AddArgs& args) {
   const auto rows = &HWY_DYNAMIC_DISPATCH(AddRows);
   ParallelChunks(exec, args.out.rows, RowsPerChunk(args.out.columns),
-                 [&](std::int64_t begin, std::int64_t end) { rows(args, begin, end); });
-}
-
-void Scale(const Exec& exec, const ScaleArgs& args) {
-  const auto rows = &HWY_DYNAMIC_DISPATCH(ScaleRows);
-  ParallelChunks(exec, args.x.rows, RowsPerChunk(args.x.columns),
                  [&](std::int64_t begin, std::int64_t end) { rows(args, begin, end); });
 }
 

@@ -9,7 +9,7 @@
 #include "kernels/cpu/parallel_chunks.h"
 #include "kernels/cpu/rows-inl.h"
 #include "kernels/cpu/rowwise.h"
-#include "kernels/cpu/workspace_carver.h"
+#include "kernels/layout/workspace_carver.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sequela::cpu::HWY_NAMESPACE {

@@ -14,7 +14,7 @@
 #include "kernels/base/int_math.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/parallel_for.h"
-#include "kernels/cpu/workspace_carver.h"
+#include "kernels/layout/workspace_carver.h"
 
 #ifndef SEQUELA_KERNELS_CPU_GEMM_PACKED_ONCE_
 #define SEQUELA_KERNELS_CPU_GEMM_PACKED_ONCE_

@@ -16,7 +16,7 @@
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/parallel_for.h"
 #include "kernels/cpu/tile_matmul.h"
-#include "kernels/cpu/workspace_carver.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cpu {
 namespace {

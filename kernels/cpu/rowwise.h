@@ -30,7 +30,6 @@ void Adamw(const Exec& exec, const AdamwArgs& args);
 void TileSquareSums(const Exec& exec, const TileSquareSumsArgs& args);
 void Cast(const Exec& exec, const CastArgs& args);
 void Add(const Exec& exec, const AddArgs& args);
-void Scale(const Exec& exec, const ScaleArgs& args);
 void FillZero(const Exec& exec, const FillZeroArgs& args);
 
 // Rows of one partial sum of a gradient that is summed over rows (of a gain, of a bias).

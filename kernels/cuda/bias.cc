@@ -1,9 +1,9 @@
 #include "kernels/base/int_math.h"
-#include "kernels/cpu/workspace_carver.h"
 #include "kernels/cuda/bias_kernels.h"
 #include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/row_launch.h"
 #include "kernels/cuda/rowwise.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cuda {
 namespace {
@@ -28,7 +28,7 @@ void LaunchBackward(const Exec& exec, const BiasBackwardArgs& args, const Kernel
   const std::int64_t tiles = CeilDiv(columns, kBiasBlockPacks * kPack);
   const std::int64_t piece_rows = BiasPieceRows(rows, tiles);
   const std::int64_t pieces = CeilDiv(rows, piece_rows);
-  float* partials = cpu::WorkspaceCarver(exec.workspace).Take<float>(pieces * columns);
+  float* partials = WorkspaceCarver(exec.workspace).Take<float>(pieces * columns);
   Launch(exec, kernel, {.blocks = pieces * tiles, .threads = kBiasThreads},
          BiasBackwardParams<T>{.d_x = RowsOf<T>(args.d_x_TD),
                                .rows = rows,

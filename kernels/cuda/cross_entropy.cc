@@ -16,15 +16,13 @@
 #include <type_traits>
 
 #include "kernels/base/int_math.h"
-#include "kernels/cpu/workspace_carver.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matrix.h"
 #include "kernels/cuda/row_launch.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cuda {
 namespace {
-
-using cpu::WorkspaceCarver;
 
 constexpr std::int64_t kWorkspaceBytes = 300'000'000;
 // Less than a product usually has: enough for dhidden of a chunk in two pieces at D = 2,048, where

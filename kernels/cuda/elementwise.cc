@@ -21,12 +21,6 @@ void LaunchAdd(const Exec& exec, const AddArgs& args, const KernelName& kernel) 
                          RowsIn<A>(work, args.out)});
 }
 
-template <typename T>
-void LaunchScale(const Exec& exec, const ScaleArgs& args, const KernelName& kernel) {
-  const RowWork work = WorkOnElements({args.x}, PackSize<T>());
-  Launch(exec, kernel, ShapeOf(work), ScaleParams<T>{work, RowsIn<T>(work, args.x), args.factor});
-}
-
 }  // namespace
 
 void Cast(const Exec& exec, const CastArgs& args) {
@@ -49,11 +43,6 @@ void Add(const Exec& exec, const AddArgs& args) {
     b_bf16 ? LaunchAdd<float, bf16>(exec, args, CUDA_KERNEL(sequela_add_f32_bf16))
            : LaunchAdd<float, float>(exec, args, CUDA_KERNEL(sequela_add_f32_f32));
   }
-}
-
-void Scale(const Exec& exec, const ScaleArgs& args) {
-  args.x.dtype == DType::kBFloat16 ? LaunchScale<bf16>(exec, args, CUDA_KERNEL(sequela_scale_bf16))
-                                   : LaunchScale<float>(exec, args, CUDA_KERNEL(sequela_scale_f32));
 }
 
 void FillZero(const Exec& exec, const FillZeroArgs& args) {

@@ -27,18 +27,6 @@ __device__ void AddRow(const AddParams<A, B>& p) {
   });
 }
 
-template <typename T>
-__device__ void ScaleRow(const ScaleParams<T>& p) {
-  constexpr int N = PackSize<T>();
-  const std::int64_t row = RowOf(p.work);
-  ForPacks<N>(p.work, row, [&](std::uint32_t i, auto part) {
-    Floats<N> x = LoadFloats<N>(p.x.Row(row) + i, part);
-#pragma unroll
-    for (float& value : x.v) value *= p.factor;
-    StoreFloats(x, p.x.Row(row) + i, part);
-  });
-}
-
 SEQUELA_ROW_KERNEL sequela_cast_f32_f32(CastParams<float, float> p) { CastRow(p); }
 SEQUELA_ROW_KERNEL sequela_cast_f32_bf16(CastParams<float, bf16> p) { CastRow(p); }
 SEQUELA_ROW_KERNEL sequela_cast_bf16_f32(CastParams<bf16, float> p) { CastRow(p); }
@@ -48,9 +36,6 @@ SEQUELA_ROW_KERNEL sequela_add_f32_f32(AddParams<float, float> p) { AddRow(p); }
 SEQUELA_ROW_KERNEL sequela_add_f32_bf16(AddParams<float, bf16> p) { AddRow(p); }
 SEQUELA_ROW_KERNEL sequela_add_bf16_f32(AddParams<bf16, float> p) { AddRow(p); }
 SEQUELA_ROW_KERNEL sequela_add_bf16_bf16(AddParams<bf16, bf16> p) { AddRow(p); }
-
-SEQUELA_ROW_KERNEL sequela_scale_f32(ScaleParams<float> p) { ScaleRow(p); }
-SEQUELA_ROW_KERNEL sequela_scale_bf16(ScaleParams<bf16> p) { ScaleRow(p); }
 
 SEQUELA_ROW_KERNEL sequela_fill_zero(FillZeroParams p) {
   constexpr int N = PackSize<bf16>();

@@ -1,4 +1,4 @@
-// Casts, sums, scalings and fills of matrices.
+// Casts, sums and fills of matrices.
 #pragma once
 
 #include "kernels/cuda/row_kernels.h"
@@ -27,15 +27,6 @@ SEQUELA_KERNEL sequela_add_f32_f32(AddParams<float, float> p);
 SEQUELA_KERNEL sequela_add_f32_bf16(AddParams<float, bf16> p);
 SEQUELA_KERNEL sequela_add_bf16_f32(AddParams<bf16, float> p);
 SEQUELA_KERNEL sequela_add_bf16_bf16(AddParams<bf16, bf16> p);
-
-template <typename T>
-struct ScaleParams {
-  RowWork work;
-  Rows<T> x;
-  float factor;
-};
-SEQUELA_KERNEL sequela_scale_f32(ScaleParams<float> p);
-SEQUELA_KERNEL sequela_scale_bf16(ScaleParams<bf16> p);
 
 // A matrix of any type as one of 2-byte elements.
 struct FillZeroParams {

@@ -1,9 +1,9 @@
 #include "kernels/base/int_math.h"
-#include "kernels/cpu/workspace_carver.h"
 #include "kernels/cuda/embedding_kernels.h"
 #include "kernels/cuda/partial_sums_kernels.h"
 #include "kernels/cuda/row_launch.h"
 #include "kernels/cuda/rowwise.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cuda {
 namespace {
@@ -67,7 +67,7 @@ void EmbeddingForward(const Exec& exec, const EmbeddingForwardArgs& args) {
 void EmbeddingBackward(const Exec& exec, const EmbeddingBackwardArgs& args) {
   const std::int64_t columns = args.d_out_TD.columns;
   const TensorView partials(
-      cpu::WorkspaceCarver(exec.workspace).Take<float>(args.plan->num_partials() * columns),
+      WorkspaceCarver(exec.workspace).Take<float>(args.plan->num_partials() * columns),
       args.plan->num_partials(), columns);
   args.d_out_TD.dtype == DType::kBFloat16
       ? LaunchPieces<bf16>(exec, args, partials, CUDA_KERNEL(sequela_embedding_backward_bf16))

@@ -1,11 +1,11 @@
 #include <algorithm>
 
 #include "kernels/base/int_math.h"
-#include "kernels/cpu/workspace_carver.h"
 #include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/rms_norm_kernels.h"
 #include "kernels/cuda/row_launch.h"
 #include "kernels/cuda/rowwise.h"
+#include "kernels/layout/workspace_carver.h"
 
 namespace sequela::cuda {
 namespace {
@@ -113,8 +113,7 @@ void RmsNormForward(const Exec& exec, const RmsNormForwardArgs& args) {
 
 void RmsNormBackward(const Exec& exec, const RmsNormBackwardArgs& args) {
   const std::int64_t pieces = CeilDiv(args.d_y.rows, kPartialRows);
-  float* partials =
-      cpu::WorkspaceCarver(exec.workspace).Take<float>(pieces * std::ssize(args.gain));
+  float* partials = WorkspaceCarver(exec.workspace).Take<float>(pieces * std::ssize(args.gain));
   const bool in_bf16 = args.input.dtype == DType::kBFloat16;
   if (args.d_y.dtype == DType::kBFloat16) {
     in_bf16 ? LaunchBackward<bf16, bf16>(exec, args, partials,

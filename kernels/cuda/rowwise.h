@@ -36,7 +36,6 @@ void Adamw(const Exec& exec, const AdamwArgs& args);
 void TileSquareSums(const Exec& exec, const TileSquareSumsArgs& args);
 void Cast(const Exec& exec, const CastArgs& args);
 void Add(const Exec& exec, const AddArgs& args);
-void Scale(const Exec& exec, const ScaleArgs& args);
 void FillZero(const Exec& exec, const FillZeroArgs& args);
 
 }  // namespace sequela::cuda

@@ -10,14 +10,14 @@
 #include "kernels/base/errors.h"
 #include "runtime/mpi/activity_board.h"
 #include "runtime/mpi/mpi_communicator.h"
-#include "runtime/nccl/nccl_communicator.h"
 
 namespace sequela {
 namespace {
 
 class MpiWorld : public World {
  public:
-  explicit MpiWorld(int expected_size) {
+  MpiWorld(int expected_size, MakeTensorsOverHost make_gpu_tensors)
+      : make_gpu_tensors_(make_gpu_tensors) {
     int provided = 0;
     SEQUELA_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
     if (provided < MPI_THREAD_FUNNELED) {
@@ -47,18 +47,7 @@ class MpiWorld : public World {
     if (size_ == 1) return MakeSelfCommunicator();
     std::unique_ptr<Communicator> host = communicator_->Duplicate("tensors");
     if (backend == Backend::kCpu) return host;
-    NcclApi* const nccl = ChosenNcclApi();
-    if (nccl == nullptr) {
-      throw InputError(
-          "{} ranks were started, but this build has no NCCL and trains on one GPU at most. Start "
-          "one rank, use parallel.device: cpu, or build where nccl.h and libnccl are found",
-          size_);
-    }
-    return std::make_unique<NcclCommunicator>(NcclPlace{.api = *nccl,
-                                                        .board = *board_,
-                                                        .device_index = device_index,
-                                                        .compute_stream = compute_stream},
-                                              std::move(host), "tensors");
+    return make_gpu_tensors_(*board_, std::move(host), device_index, compute_stream);
   }
 
   void Finalize() override {
@@ -83,14 +72,15 @@ class MpiWorld : public World {
     return ShareOfCpus(affinities, static_cast<std::size_t>(local_rank_), limits.quota);
   }
 
+  MakeTensorsOverHost make_gpu_tensors_;
   MPI_Comm machine_ = MPI_COMM_NULL;
   std::optional<ActivityBoard> board_;
 };
 
 }  // namespace
 
-std::unique_ptr<World> MakeMpiWorld(int expected_size) {
-  return std::make_unique<MpiWorld>(expected_size);
+std::unique_ptr<World> MakeMpiWorld(int expected_size, MakeTensorsOverHost make_gpu_tensors) {
+  return std::make_unique<MpiWorld>(expected_size, make_gpu_tensors);
 }
 
 }  // namespace sequela

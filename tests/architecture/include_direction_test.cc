@@ -47,6 +47,17 @@ const std::map<std::string, std::vector<std::string>>& ModuleOrder() {
   return order;
 }
 
+// The private folders of kernels/ and runtime/ that may include which other of the same folder; those
+// that are not named stand alone.
+const std::map<std::string, std::set<std::string>>& AllowedPrivateFolders() {
+  static const std::map<std::string, std::set<std::string>> allowed = {
+      {"kernels/cpu", {"kernels/layout"}},
+      {"kernels/cuda", {"kernels/layout"}},
+      {"runtime/nccl", {"runtime/mpi"}},
+  };
+  return allowed;
+}
+
 // A foreign header (by regular expression) and the only files (likewise) that may include it.
 // Tests, which compare with these libraries, and benchmarks are free.
 struct ForeignRule {
@@ -137,6 +148,21 @@ std::string ModuleFaultOf(const Include& include) {
   return "";
 }
 
+// Empty, or what is wrong with one private folder of kernels/ or runtime/ including another.
+std::string PrivateFolderFaultOf(const Include& include) {
+  const auto private_folder_of = [](const std::string& path) {
+    const std::vector<std::string> folders = FoldersOf(path);
+    return folders.size() < 2 ? std::string() : folders[0] + "/" + folders[1];
+  };
+  const std::string from = private_folder_of(include.file);
+  const std::string to = private_folder_of(include.header);
+  if (from.empty() || to.empty() || from == to || to == "kernels/base") return "";
+  const auto& allowed = AllowedPrivateFolders();
+  const auto found = allowed.find(from);
+  const bool may = found != allowed.end() && found->second.contains(to);
+  return may ? "" : from + " must not know " + to;
+}
+
 std::string ForeignFaultOf(const Include& include) {
   for (const ForeignRule& rule : ForeignRules()) {
     if (std::regex_match(include.header, std::regex(rule.header)) &&
@@ -155,7 +181,7 @@ std::string FaultOf(const Include& include) {
   if (!AllowedFolders().contains(other) || include.header.find('/') == std::string::npos) {
     return ForeignFaultOf(include);
   }
-  if (other == top) return HasModules(top) ? ModuleFaultOf(include) : "";
+  if (other == top) return HasModules(top) ? ModuleFaultOf(include) : PrivateFolderFaultOf(include);
   if (!AllowedFolders().at(top).contains(other)) return top + " must not know " + other;
   if (top == "dataio" && FolderOf(include.header) != "kernels/base") {
     return "dataio knows only kernels/base/";
@@ -209,6 +235,9 @@ TEST(IncludeDirectionTest, JsonIsParsedInOnePlace) {
 TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
   const std::vector<Include> wrong = {
       {"kernels/gemm.h", 1, "runtime/log.h"},
+      {"kernels/cuda/bias.cc", 1, "kernels/cpu/rowwise.h"},
+      {"kernels/layout/mma_tiles.h", 1, "kernels/cuda/launch.h"},
+      {"runtime/mpi/mpi_world.cc", 1, "runtime/nccl/nccl_communicator.h"},
       {"runtime/world.h", 1, "dataio/loader/batch.h"},
       {"dataio/loader/packer.cc", 1, "runtime/log.h"},
       {"dataio/loader/packer.cc", 1, "kernels/gemm.h"},
@@ -226,7 +255,7 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"dataio/ingest/ingest.cc", 1, "arrow/api.h"},
       {"trainer/experiment/experiment.cc", 1, "yaml-cpp/yaml.h"},
       {"runtime/device.cc", 1, "cuda_runtime.h"},
-      {"launch/main.cc", 1, "trainer/training/run/run_setup.h"},
+      {"launch/main.cc", 1, "trainer/training/run/prepared_run.h"},
       {"trainer/model/decoder.cc", 1, "tests/testing/poison.h"},
   };
   for (const Include& include : wrong) EXPECT_NE(FaultOf(include), "") << include.header;
@@ -238,6 +267,10 @@ TEST(IncludeDirectionTest, TheRulesFindWhatTheyShould) {
       {"trainer/training/train_loop.cc", 1, "dataio/loader/batch.h"},
       {"trainer/experiment/experiment_yaml.cc", 1, "yaml-cpp/yaml.h"},
       {"kernels/cuda/rowwise.cu", 1, "cuda_bf16.h"},
+      {"kernels/cuda/hopper/gemm.cu", 1, "kernels/cuda/launch.h"},
+      {"kernels/cuda/bias.cc", 1, "kernels/layout/workspace_carver.h"},
+      {"runtime/nccl/nccl_communicator.h", 1, "runtime/mpi/activity_board.h"},
+      {"runtime/world.cc", 1, "runtime/mpi/mpi_world.h"},
       {"launch/main.cc", 1, "string"},
   };
   for (const Include& include : right) EXPECT_EQ(FaultOf(include), "") << include.header;

@@ -62,15 +62,6 @@ TEST_P(ElementwiseTest, AddRoundsOnceAndMayShareMemory) {
   EXPECT_TRUE(a_.PoisonIntact());
 }
 
-TEST_P(ElementwiseTest, ScaleRoundsOnce) {
-  Matrix<float> scaled = a_.values().As<float>();
-  for (float& value : scaled.values) value *= 0.3F;
-  Scale(exec_, {.x = a_.view(), .factor = 0.3F});
-  Synchronize();
-  EXPECT_EQ(a_.values().values, Rounded(scaled, type_).values);
-  EXPECT_TRUE(a_.PoisonIntact());
-}
-
 TEST_P(ElementwiseTest, FillZeroStaysWithinTheRows) {
   FillZero(exec_, {.x = a_.view()});
   Synchronize();

@@ -69,7 +69,6 @@ inline Results Elementwise(DType type) {
                        kWidth);
   Cast(TestExec(), {.from = a.view(), .to = other.view()});
   Add(TestExec(), {.a = a.view(), .b = b.view(), .out = a.view()});
-  Scale(TestExec(), {.x = a.view(), .factor = 0.5F});
   FillZero(TestExec(), {.x = b.view()});
   return ResultsOf(a, b, other);
 }

@@ -21,9 +21,9 @@
 #include "trainer/evaluation/scoring/fill_report.h"
 #include "trainer/evaluation/scoring/outcome_excess.h"
 #include "trainer/evaluation/scoring_pass.h"
+#include "trainer/experiment/decoder_settings.h"
 #include "trainer/experiment/open_device.h"
 #include "trainer/experiment/run_weights.h"
-#include "trainer/experiment/train_setup.h"
 #include "trainer/model/decoder.h"
 
 namespace sequela {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "kernels/base/dtype.h"
-#include "trainer/model/activation_plan.h"
+#include "trainer/model/activations.h"
 #include "trainer/model/model_config.h"
 
 namespace sequela {

@@ -13,7 +13,7 @@
 #include "kernels/time_rope.h"
 #include "runtime/device.h"
 #include "runtime/staging.h"
-#include "trainer/model/activation_plan.h"
+#include "trainer/model/activations.h"
 #include "trainer/model/batch_view.h"
 
 namespace sequela {

@@ -1,6 +1,6 @@
 // The decoder: embedding, blocks (trainer/model/decoder_block.h), final norm and loss
 // (trainer/model/loss_head.h), forward and backward over one packed batch (dataio/loader/batch.h).
-// It owns the arena of activations, planned in the constructor (trainer/model/activation_plan.h);
+// It owns the arena of activations, planned in the constructor (trainer/model/activations.h);
 // weights and gradients are the caller's (runtime/parameter_table.h), on the same device.
 //
 // On a GPU a pass is only enqueued: the host prepares the next batch while the device computes this
@@ -20,7 +20,7 @@
 #include "dataio/loader/batch.h"
 #include "runtime/device.h"
 #include "runtime/parameter_table.h"
-#include "trainer/model/activation_plan.h"
+#include "trainer/model/activations.h"
 #include "trainer/model/model_config.h"
 
 namespace sequela {

@@ -9,7 +9,7 @@
 #include "kernels/exec.h"
 #include "runtime/device.h"
 #include "runtime/parameter_table.h"
-#include "trainer/model/activation_plan.h"
+#include "trainer/model/activations.h"
 #include "trainer/model/batch_view.h"
 #include "trainer/model/decoder.h"
 

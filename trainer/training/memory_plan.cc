@@ -1,15 +1,13 @@
 #include "trainer/training/memory_plan.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <string>
 
 #include "runtime/checkpoint.h"
 #include "runtime/device.h"
 #include "trainer/model/parameter_pieces.h"
+#include "trainer/training/resident_memory.h"
 
 namespace sequela {
 namespace {
@@ -28,16 +26,6 @@ BucketPlan BucketsOf(const ParameterTable& table, const TrainStateOptions& optio
 
 std::int64_t NumOptimizerBuffers(const TrainStateOptions& options) {
   return options.decoder.compute_dtype == DType::kBFloat16 ? 3 : 2;
-}
-
-// Bytes of the number after `key` in a /proc file that counts in kB.
-std::int64_t StatusBytes(const std::string& key) {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    std::int64_t kibibytes = 0;
-    if (word == key && file >> kibibytes) return kibibytes << 10;
-  }
-  return 0;
 }
 
 }  // namespace
@@ -104,8 +92,5 @@ std::int64_t PeakBytes(const MemoryPlan& plan, const RunMemory& run) {
   return std::max(run.held_bytes + state + std::max(stepping, run.restore_bytes),
                   PeakResidentBytes());
 }
-
-std::int64_t ResidentBytes() { return StatusBytes("VmRSS:"); }
-std::int64_t PeakResidentBytes() { return StatusBytes("VmHWM:"); }
 
 }  // namespace sequela

@@ -1,5 +1,5 @@
-// What training holds in memory on one rank, known before anything is allocated, and what the
-// process held in the end.
+// What training holds in memory on one rank, known before anything is allocated. What the process
+// really holds is resident_memory.h's; run/rank_peaks.h has both of every rank.
 #pragma once
 
 #include <cstdint>
@@ -50,10 +50,5 @@ RunMemory PlanRunMemory(const ModelConfig& config, const TrainStateOptions& opti
 
 // The most that the process will have held at once: what VmHWM says at the end of a run.
 std::int64_t PeakBytes(const MemoryPlan& plan, const RunMemory& run);
-
-// Bytes of memory that this process holds now, and the most it ever held (Linux; 0 where it cannot
-// be known).
-std::int64_t ResidentBytes();
-std::int64_t PeakResidentBytes();
 
 }  // namespace sequela

@@ -1,7 +1,7 @@
 #include "trainer/training/train_loop.h"
 
 #include "runtime/stop_signal.h"
-#include "trainer/training/training_run.h"
+#include "trainer/training/run/training_run.h"
 
 namespace sequela {
 

@@ -1,17 +1,11 @@
-// Training: the loop on one screen (train_loop.cc) over the parts of a run (training_run.h).
+// Training: the loop on one screen (train_loop.cc) over the parts of a run (run/training_run.h).
 #pragma once
-
-#include <filesystem>
 
 #include "runtime/world.h"
 #include "trainer/experiment/experiment.h"
+#include "trainer/training/train_options.h"
 
 namespace sequela {
-
-struct TrainOptions {
-  bool dry_run = false;               // say what would be done; write nothing
-  std::filesystem::path init_from{};  // a run, a checkpoint or a Hugging Face folder: first weights
-};
 
 // Trains as the experiment says, in experiment.run.folder; goes on where that folder's newest
 // checkpoint stands. Collective: every rank of the world calls it alike.

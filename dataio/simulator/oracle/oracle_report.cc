@@ -1,49 +1,16 @@
 #include "dataio/simulator/oracle_report.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <exception>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
+#include "dataio/base/workers.h"
 #include "kernels/base/errors.h"
 
 namespace sequela {
 namespace {
 
 constexpr std::array<std::int64_t, 5> kContextLengths = {128, 256, 512, 1024, 2048};
-
-// body(i) for all i in [0, n), on several threads; the first exception reaches the caller.
-template <typename Body>
-void ForEach(std::int64_t n, int threads, const Body& body) {
-  std::atomic<std::int64_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    try {
-      for (std::int64_t i = next++; i < n; i = next++) {
-        body(i);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      next = n;
-    }
-  };
-  std::vector<std::thread> others;
-  for (int t = 1; t < threads; ++t) {
-    others.emplace_back(work);
-  }
-  work();
-  for (std::thread& other : others) {
-    other.join();
-  }
-  if (failure) {
-    std::rethrow_exception(failure);
-  }
-}
 
 struct SubjectSums {
   std::array<OracleReport::Kind, kNumTokenKinds> by_kind;
@@ -154,7 +121,7 @@ void AddRisks(const ChainStore& store, const SimulatorOracle& oracle,
   }
   std::vector<LifeState> states(sample.size());
   std::vector<std::vector<RiskEstimate>> risks(sample.size());
-  ForEach(static_cast<std::int64_t>(sample.size()), options.threads, [&](std::int64_t i) {
+  RunTasks(options.threads, static_cast<std::int64_t>(sample.size()), [&](int, std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const ChainView chain = store.chain(sample[at]);
     states[at] = oracle.StateBefore(chain, MiddleOf(store, chain));
@@ -203,7 +170,7 @@ OracleReport MakeOracleReport(const ChainStore& store, const OracleReportOptions
     report.contexts.push_back({length});
   }
   std::vector<SubjectSums> sums(subjects.size());
-  ForEach(report.subjects, options.threads, [&](std::int64_t i) {
+  RunTasks(options.threads, report.subjects, [&](int, std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     sums[at] = SumSubject(store, oracle, reference, subjects[at]);
   });

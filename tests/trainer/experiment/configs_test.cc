@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "kernels/base/atomic_file.h"
+#include "trainer/experiment/decoder_settings.h"
 #include "trainer/experiment/experiment_yaml.h"
-#include "trainer/experiment/train_setup.h"
 #include "trainer/model/model_config.h"
 
 namespace sequela {

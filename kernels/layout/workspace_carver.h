@@ -8,7 +8,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/int_math.h"
 
-namespace sequela::cpu {
+namespace sequela {
 
 class WorkspaceCarver {
  public:
@@ -35,4 +35,4 @@ class WorkspaceCarver {
   std::int64_t used_ = 0;
 };
 
-}  // namespace sequela::cpu
+}  // namespace sequela

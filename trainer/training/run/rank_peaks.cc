@@ -1,4 +1,4 @@
-#include "trainer/training/run/peak_memory.h"
+#include "trainer/training/run/rank_peaks.h"
 
 #include <fmt/format.h>
 
@@ -7,6 +7,7 @@
 
 #include "kernels/base/int_math.h"
 #include "trainer/training/memory_plan.h"
+#include "trainer/training/resident_memory.h"
 
 namespace sequela {
 namespace {
@@ -20,15 +21,15 @@ std::vector<std::int64_t> OfAllRanks(Communicator& communicator, std::int64_t mi
 
 }  // namespace
 
-std::vector<std::int64_t> PlannedPeaks(const RunSetup& setup) {
-  Communicator& communicator = setup.communicator;
+std::vector<std::int64_t> PlannedPeaks(const PreparedRun& prepared) {
+  Communicator& communicator = prepared.communicator;
   const std::int64_t step_tokens =
-      CeilDiv(setup.experiment.data.global_batch_tokens, communicator.size());
-  const bool restores = setup.checkpoint || !setup.options.init_from.empty();
+      CeilDiv(prepared.experiment.data.global_batch_tokens, communicator.size());
+  const bool restores = prepared.checkpoint || !prepared.options.init_from.empty();
   RunMemory run =
-      PlanRunMemory(setup.config, setup.state_options, communicator, step_tokens, restores);
-  MemoryPlan plan = PlanMemory(setup.config, setup.state_options, communicator.size());
-  if (!setup.device->is_host()) {  // the tensors lie elsewhere
+      PlanRunMemory(prepared.config, prepared.state_options, communicator, step_tokens, restores);
+  MemoryPlan plan = PlanMemory(prepared.config, prepared.state_options, communicator.size());
+  if (!prepared.device->is_host()) {  // the tensors lie elsewhere
     plan = {};
     run.huge_page_bytes = 0;
     run.library_bytes = kDeviceLibraryBytes;

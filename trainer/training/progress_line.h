@@ -8,10 +8,10 @@
 namespace sequela {
 
 // One thread at a time.
-class Progress {
+class ProgressLine {
  public:
   // The steps before `first_step` were done by an earlier start and do not count for the rate.
-  Progress(std::int64_t first_step, std::int64_t total_steps);
+  ProgressLine(std::int64_t first_step, std::int64_t total_steps);
 
   void AddStep(double seconds, std::int64_t tokens, double loss);
   void SetTuning(double nll_per_token) { tuning_ = nll_per_token; }

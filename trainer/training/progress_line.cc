@@ -1,4 +1,4 @@
-#include "trainer/training/progress.h"
+#include "trainer/training/progress_line.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 
 namespace sequela {
 
-Progress::Progress(std::int64_t first_step, std::int64_t total_steps)
+ProgressLine::ProgressLine(std::int64_t first_step, std::int64_t total_steps)
     : step_(first_step), total_steps_(total_steps) {}
 
-void Progress::AddStep(double seconds, std::int64_t tokens, double loss) {
+void ProgressLine::AddStep(double seconds, std::int64_t tokens, double loss) {
   ++step_;
   ++steps_seen_;
   // A running mean over about the last fifty steps, all of them at the beginning.
@@ -21,16 +21,16 @@ void Progress::AddStep(double seconds, std::int64_t tokens, double loss) {
   ++steps_in_line_;
 }
 
-void Progress::BeginLine() {
+void ProgressLine::BeginLine() {
   loss_sum_ = 0.0;
   steps_in_line_ = 0;
 }
 
-double Progress::SecondsLeft() const {
+double ProgressLine::SecondsLeft() const {
   return mean_seconds_ * static_cast<double>(total_steps_ - step_);
 }
 
-std::string Progress::Line() const {
+std::string ProgressLine::Line() const {
   const double loss = loss_sum_ / static_cast<double>(steps_in_line_);
   std::string line = fmt::format("step {}/{}  loss {:.4f}", step_, total_steps_, loss);
   if (tuning_) line += fmt::format("  tuning {:.4f}", *tuning_);

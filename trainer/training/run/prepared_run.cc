@@ -1,4 +1,4 @@
-#include "trainer/training/run/run_setup.h"
+#include "trainer/training/run/prepared_run.h"
 
 #include <cmath>
 #include <string>
@@ -12,9 +12,9 @@
 #include "kernels/base/writer_lock.h"
 #include "runtime/log.h"
 #include "trainer/evaluation/split_score.h"
+#include "trainer/experiment/decoder_settings.h"
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/open_device.h"
-#include "trainer/experiment/train_setup.h"
 #include "trainer/training/run/initial_weights.h"
 
 namespace sequela {
@@ -52,7 +52,8 @@ TrainStateOptions TrainStateOptionsOf(const Experiment& experiment, const World&
 
 }  // namespace
 
-RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in)
+PreparedRun::PreparedRun(const Experiment& experiment_in, const TrainOptions& options_in,
+                         World& world_in)
     : experiment(experiment_in),
       options(options_in),
       world(world_in),
@@ -73,12 +74,12 @@ RunSetup::RunSetup(const Experiment& experiment_in, const TrainOptions& options_
   OpenLoader();
 }
 
-void RunSetup::BalanceTargets() {
+void PreparedRun::BalanceTargets() {
   target_weights = BalanceWeights(store.vocabulary(), experiment.objective.event_balance_alpha);
   for (const float weight : target_weights) log_weights.push_back(std::log(weight));
 }
 
-void RunSetup::OnFirstRank(const std::function<void()>& work) {
+void PreparedRun::OnFirstRank(const std::function<void()>& work) {
   std::string refusal;
   if (is_first_rank()) {
     try {
@@ -91,12 +92,12 @@ void RunSetup::OnFirstRank(const std::function<void()>& work) {
   if (!refusal.empty()) throw InputError(refusal);
 }
 
-void RunSetup::TakeLock() {
+void PreparedRun::TakeLock() {
   lock = WriterLock::Take(run.folder, run.folder);
   if (lock && !lock->takeover().empty()) LogWarning("{}", lock->takeover());
 }
 
-void RunSetup::TakeNewFolder() {
+void PreparedRun::TakeNewFolder() {
   MakeFolders(run.folder);
   TakeLock();
   if (lock == nullptr || FindRun(run.folder)) {
@@ -107,7 +108,7 @@ void RunSetup::TakeNewFolder() {
   }
 }
 
-void RunSetup::FindResumePoint() {
+void PreparedRun::FindResumePoint() {
   run.folder = RequireRunFolder(experiment);
   run.experiment = experiment;
   OnFirstRank([this] {
@@ -128,7 +129,7 @@ void RunSetup::FindResumePoint() {
                   target_weights};
 }
 
-void RunSetup::CheckStoredRun() const {
+void PreparedRun::CheckStoredRun() const {
   CheckSameVocabulary(*stored, store);
   if (stored->identity.store_content_hash == store.content_hash()) return;
   throw InputError(
@@ -140,7 +141,7 @@ void RunSetup::CheckStoredRun() const {
       store.content_hash(), run.folder.string());
 }
 
-LoaderOptions RunSetup::MakeLoaderOptions() const {
+LoaderOptions PreparedRun::MakeLoaderOptions() const {
   LoaderOptions loader_options;
   loader_options.context_length = experiment.data.context_length;
   loader_options.context_overlap = experiment.data.context_overlap;
@@ -155,7 +156,7 @@ LoaderOptions RunSetup::MakeLoaderOptions() const {
   return loader_options;
 }
 
-void RunSetup::OpenLoader() {
+void PreparedRun::OpenLoader() {
   const LoaderState start = checkpoint ? ProgressFromJson(*checkpoint).loader : LoaderState{};
   loader = std::make_unique<BatchLoader>(store, MakeLoaderOptions(), start);
   total_steps = experiment.schedule.steps > 0 ? experiment.schedule.steps

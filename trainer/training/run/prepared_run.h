@@ -1,4 +1,5 @@
 // Everything about a training run that is known, opened and checked before anything is written.
+// TrainingRun (training_run.h) trains it.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,15 @@
 #include "trainer/experiment/run_weights.h"
 #include "trainer/model/model_config.h"
 #include "trainer/training/run/training_progress.h"
-#include "trainer/training/train_loop.h"
+#include "trainer/training/train_options.h"
 #include "trainer/training/train_state.h"
 
 namespace sequela {
 
 // One thread at a time.
-struct RunSetup {
+struct PreparedRun {
   // Collective. Throws InputError where settings, store, folder or weights do not fit each other.
-  RunSetup(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
+  PreparedRun(const Experiment& experiment_in, const TrainOptions& options_in, World& world_in);
 
   // Collective. The first rank works; what it refuses (InputError) every rank refuses alike.
   void OnFirstRank(const std::function<void()>& work);

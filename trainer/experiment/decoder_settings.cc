@@ -1,4 +1,4 @@
-#include "trainer/experiment/train_setup.h"
+#include "trainer/experiment/decoder_settings.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "trainer/training/run/run_setup.h"
+#include "trainer/training/run/prepared_run.h"
 
 namespace sequela {
 
 // By rank, in bytes. Collective.
-std::vector<std::int64_t> PlannedPeaks(const RunSetup& setup);
+std::vector<std::int64_t> PlannedPeaks(const PreparedRun& prepared);
 std::vector<std::int64_t> SeenPeaks(Communicator& communicator);
 
 // "171 MiB", or "168 to 171 MiB" where ranks differ.

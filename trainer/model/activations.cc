@@ -1,4 +1,4 @@
-#include "trainer/model/activation_plan.h"
+#include "trainer/model/activations.h"
 
 #include <algorithm>
 #include <array>
