@@ -197,8 +197,7 @@ void MultiplyGroup(const PieceOfPart& part, std::int64_t row, std::int64_t rows,
     if (column + width <= columns) {
       ProductOfRows<2, kTransposedA>(rows, a, b, depth, c, part.ldc, part.accumulate);
     } else {
-      PartialPanel<kTransposedA>(rows, columns - column, a, b, depth, c, part.ldc,
-                                 part.accumulate);
+      PartialPanel<kTransposedA>(rows, columns - column, a, b, depth, c, part.ldc, part.accumulate);
     }
     b.data += width * depth;
     c += width;

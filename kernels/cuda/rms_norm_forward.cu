@@ -41,8 +41,7 @@ __device__ inline float ReadGroup(const GroupShare<N, kVectors>& share, const In
 // Stores x + residual_in and takes the sum as it is stored. Likewise.
 template <bool kVectors, int N, typename X, typename In>
 __device__ inline float AddGroup(const GroupShare<N, kVectors>& share, const X* x,
-                                 const In* residual_in, In* residual_out,
-                                 KeptPacks<In, N>& kept) {
+                                 const In* residual_in, In* residual_out, KeptPacks<In, N>& kept) {
   float squares = 0.0F;
   Pack<X, N> kept_x[kKeptPacks];
   share.ForKept([&](int k, std::uint32_t i, auto part) {
@@ -75,8 +74,7 @@ __device__ inline void ScaleGroup(const GroupShare<N, kVectors>& share,
     StoreFloats(scaled, y + i, part);
   };
   share.ForKept([&](int k, std::uint32_t i, auto part) { scale(Unpack(kept[k]), i, part); });
-  share.ForBeyond(
-      [&](std::uint32_t i, auto part) { scale(LoadFloats<N>(in + i, part), i, part); });
+  share.ForBeyond([&](std::uint32_t i, auto part) { scale(LoadFloats<N>(in + i, part), i, part); });
 }
 
 // One group: what is normalised is x or, where kAdd, the sum as stored.

@@ -29,7 +29,8 @@ class CsvDatasetWriter {
 
   // Writes `data`/SPLIT/PARTITION.parquet. Subjects that `splits` does not name are split by the hash
   // of their id. `codes` and `texts` are what the events' numbers stand for. Borrows all three.
-  CsvDatasetWriter(std::filesystem::path data, const std::unordered_map<std::int64_t, Split>& splits,
+  CsvDatasetWriter(std::filesystem::path data,
+                   const std::unordered_map<std::int64_t, Split>& splits,
                    const StringPool::Ranks& codes, const StringPool::Ranks& texts);
 
   // All events of some subjects, in any order: a subject's lie together in one file, in order of

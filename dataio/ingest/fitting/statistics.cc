@@ -1,8 +1,8 @@
 #include "dataio/ingest/fitting/statistics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <bit>
+#include <cmath>
 
 #include "dataio/ingest/fitting/clean_events.h"
 #include "dataio/ingest/quantiles.h"
