@@ -360,8 +360,12 @@ class Ingester {
                                                : "hash";
     settings["vocabulary"] = frozen_ ? "frozen" : "fitted";
     settings["texts"] = options_.keep_text ? "kept" : "left out";
-    WriteStoreMetadata(folder, vocabulary_, CodeTable(tokenizer), content.shards, settings.dump(),
-                       JsonToText(source), source_.simulation_json);
+    WriteStoreMetadata(folder, {.vocabulary = vocabulary_,
+                                .codes = CodeTable(tokenizer),
+                                .shards = content.shards,
+                                .settings_json = settings.dump(),
+                                .source_json = JsonToText(source),
+                                .simulation_json = source_.simulation_json});
   }
 
   void FinishReport() {

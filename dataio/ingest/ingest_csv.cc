@@ -9,6 +9,7 @@
 
 #include "dataio/base/string_pool.h"
 #include "dataio/ingest/csv/csv_anchors.h"
+#include "dataio/ingest/csv/csv_dataset_writer.h"
 #include "dataio/ingest/csv/csv_time.h"
 #include "dataio/ingest/csv/csv_values.h"
 #include "dataio/ingest/reading/partition_files.h"
@@ -88,8 +89,12 @@ class CsvIngester {
     partitions_.CloseRaw();
     codes_ = code_pool_.TakeRanks();
     texts_ = text_pool_.TakeRanks();
-    for (int p = 0; p < partitions_.count(); ++p) WritePartition(p);
-    WriteMetadata();
+    CsvDatasetWriter writer(folder_.folder() / "data", splits_, codes_, texts_);
+    for (int p = 0; p < partitions_.count(); ++p) writer.WritePartition(partitions_.TakeRaw(p), p);
+    report_.subjects = writer.counts().subjects;
+    report_.events = writer.counts().events;
+    report_.extra_deaths = writer.counts().extra_deaths;
+    WriteMetadata(writer.subjects());
     folder_.Commit();
     report_.num_codes = static_cast<std::int64_t>(codes_.sorted.size());
     report_.seconds =
@@ -356,63 +361,7 @@ class CsvIngester {
     buffers_[p].clear();
   }
 
-  Split SplitOf(std::int64_t subject) const {
-    const auto found = splits_.find(subject);
-    return found == splits_.end() ? HashSplit(subject) : found->second;
-  }
-
-  // A subject's rows together in one file, in order of time.
-  void WritePartition(int partition) {
-    std::vector<RawEvent> events = partitions_.TakeRaw(partition);
-    std::sort(events.begin(), events.end(), [](const RawEvent& a, const RawEvent& b) {
-      return std::tie(a.subject_key, a.time_us, a.file, a.row, a.column) <
-             std::tie(b.subject_key, b.time_us, b.file, b.row, b.column);
-    });
-    std::array<std::unique_ptr<MedsFileWriter>, 3> files;
-    const auto death = std::lower_bound(codes_.sorted.begin(), codes_.sorted.end(), "MEDS_DEATH") -
-                       codes_.sorted.begin();
-    for (auto begin = events.begin(); begin != events.end();) {
-      const auto end = std::find_if(begin, events.end(), [&](const RawEvent& event) {
-        return event.subject_key != begin->subject_key;
-      });
-      const std::int64_t subject = SubjectOfKey(begin->subject_key);
-      const Split split = SplitOf(subject);
-      auto& file = files[static_cast<std::size_t>(split)];
-      if (!file) {
-        file = std::make_unique<MedsFileWriter>(
-            folder_.folder() / "data" / std::string(NameOf(split)) /
-                fmt::format("{}.parquet", partition),
-            MedsFileWriter::Options{!texts_.sorted.empty(), 1 << 20});
-      }
-      ++report_.subjects[static_cast<std::size_t>(split)];
-      const bool has_death = static_cast<std::size_t>(death) < codes_.sorted.size() &&
-                             codes_.sorted[static_cast<std::size_t>(death)] == "MEDS_DEATH";
-      const RawEvent* last_death = nullptr;
-      for (auto event = begin; has_death && event != end; ++event) {
-        if (codes_.rank_of[event->code] == static_cast<std::uint32_t>(death)) last_death = &*event;
-      }
-      for (auto event = begin; event != end; ++event) {
-        const std::uint32_t code = codes_.rank_of[event->code];
-        if (last_death != nullptr && code == static_cast<std::uint32_t>(death) &&
-            &*event != last_death) {
-          ++report_.extra_deaths;
-          continue;
-        }
-        const std::string_view text =
-            event->text == kNoText ? std::string_view()
-                                   : std::string_view(texts_.sorted[texts_.rank_of[event->text]]);
-        file->Append(subject, event->time_us, codes_.sorted[code], event->value, text);
-        ++report_.events[static_cast<std::size_t>(split)];
-      }
-      subjects_.push_back({subject, split});
-      begin = end;
-    }
-    for (auto& file : files) {
-      if (file) file->Finish();
-    }
-  }
-
-  void WriteMetadata() {
+  void WriteMetadata(std::vector<MedsSubjectSplit> subjects) {
     std::map<std::string, MedsCode> known;
     if (mapping_.codes_file) {
       for (CodeMetadata& code : ReadCodeMetadata(mapping_.folder / *mapping_.codes_file)) {
@@ -424,9 +373,9 @@ class CsvIngester {
       const auto found = known.find(code);
       codes.push_back(found == known.end() ? MedsCode{code, "", {}} : found->second);
     }
-    std::sort(subjects_.begin(), subjects_.end(),
+    std::sort(subjects.begin(), subjects.end(),
               [](const auto& a, const auto& b) { return a.subject_id < b.subject_id; });
-    WriteMedsMetadata(folder_.folder(), mapping_.dataset, codes, subjects_);
+    WriteMedsMetadata(folder_.folder(), mapping_.dataset, codes, subjects);
   }
 
   const IngestCsvOptions& options_;
@@ -441,7 +390,6 @@ class CsvIngester {
   bool offset_clock_ = false;  // and one with
   StringPool code_pool_, text_pool_;
   StringPool::Ranks codes_, texts_;
-  std::vector<MedsSubjectSplit> subjects_;
   IngestCsvReport report_;
 };
 

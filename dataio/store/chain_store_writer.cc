@@ -228,23 +228,20 @@ ShardSummary ChainShardWriter::Finish() {
   return summary;
 }
 
-void WriteStoreMetadata(const std::filesystem::path& folder, const Vocabulary& vocabulary,
-                        const std::vector<CodeEntry>& codes,
-                        const std::vector<ShardSummary>& shards, const std::string& settings_json,
-                        const std::string& source_json, const std::string& simulation_json) {
+void WriteStoreMetadata(const std::filesystem::path& folder, const StoreMetadata& metadata) {
   Manifest manifest;
-  manifest.vocabulary_size = vocabulary.size();
-  manifest.vocabulary_hash = vocabulary.hash();
+  manifest.vocabulary_size = metadata.vocabulary.size();
+  manifest.vocabulary_hash = metadata.vocabulary.hash();
   const auto write = [&](const char* name, const std::string& text) {
     WriteFileAtomically(folder / name, text);
     manifest.files.push_back({name, text.size(), Crc32c(text.data(), text.size())});
   };
-  write("codes.json", CodesToJson(codes));
-  write("vocabulary.json", vocabulary.ToJson());
-  manifest.shards = shards;
-  manifest.tokenization_json = settings_json;
-  manifest.source_json = source_json;
-  if (!simulation_json.empty()) manifest.simulation_json = simulation_json;
+  write("codes.json", CodesToJson(metadata.codes));
+  write("vocabulary.json", metadata.vocabulary.ToJson());
+  manifest.shards = metadata.shards;
+  manifest.tokenization_json = metadata.settings_json;
+  manifest.source_json = metadata.source_json;
+  if (!metadata.simulation_json.empty()) manifest.simulation_json = metadata.simulation_json;
   WriteFileAtomically(folder / "manifest.json", ToJson(manifest));
 }
 

@@ -46,12 +46,18 @@ class ChainShardWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-// manifest.json, codes.json and vocabulary.json into `folder` (a PartialFolder's). `settings_json`,
-// `source_json`, `simulation_json` are JSON objects put under "tokenization", "source" and
-// "simulation" (the last may be empty: absent).
-void WriteStoreMetadata(const std::filesystem::path& folder, const Vocabulary& vocabulary,
-                        const std::vector<CodeEntry>& codes,
-                        const std::vector<ShardSummary>& shards, const std::string& settings_json,
-                        const std::string& source_json, const std::string& simulation_json);
+// What a store says beside its shards. The texts are JSON objects, put under the names of the
+// manifest that are given here.
+struct StoreMetadata {
+  const Vocabulary& vocabulary;
+  std::vector<CodeEntry> codes;
+  std::vector<ShardSummary> shards;
+  std::string settings_json;    // "tokenization"
+  std::string source_json;      // "source"
+  std::string simulation_json;  // "simulation"; empty: absent
+};
+
+// manifest.json, codes.json and vocabulary.json into `folder` (a PartialFolder's).
+void WriteStoreMetadata(const std::filesystem::path& folder, const StoreMetadata& metadata);
 
 }  // namespace sequela

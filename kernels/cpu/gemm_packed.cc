@@ -170,23 +170,6 @@ class Fetcher {
   std::int64_t row_ = 0, line_ = 0;
 };
 
-// C [rows, columns] (+)= a group of rows of A times panels of B.
-template <bool kTransposedA>
-void MultiplyGroup(std::int64_t rows, std::int64_t columns, Operand a, const float* b_panels,
-                   std::int64_t depth, float* c, std::int64_t ldc, bool accumulate,
-                   Fetcher& fetcher) {
-  const std::int64_t width = PanelKeys();
-  for (std::int64_t column = 0; column < columns; column += width, b_panels += width * depth) {
-    fetcher.Step();
-    const Operand b = {b_panels, width};
-    if (column + width <= columns) {
-      ProductOfRows<2, kTransposedA>(rows, a, b, depth, c + column, ldc, accumulate);
-    } else {
-      PartialPanel<kTransposedA>(rows, columns - column, a, b, depth, c + column, ldc, accumulate);
-    }
-  }
-}
-
 // One part of K of a piece, B packed.
 struct PieceOfPart {
   Range m, n, k;
@@ -199,6 +182,27 @@ struct PieceOfPart {
   std::int64_t panels() const { return CeilDiv(n.size(), PanelKeys()); }
   float* c_row(std::int64_t row) const { return c + (row - m.begin) * ldc; }
 };
+
+// Rows [row, row + rows) of C (+)= a, that group of A's rows, times all panels of B.
+template <bool kTransposedA>
+void MultiplyGroup(const PieceOfPart& part, std::int64_t row, std::int64_t rows, Operand a,
+                   Fetcher& fetcher) {
+  const std::int64_t width = PanelKeys();
+  const std::int64_t depth = part.k.size();
+  const std::int64_t columns = part.n.size();
+  Operand b = {part.b_panels, width};
+  float* c = part.c_row(row);
+  for (std::int64_t column = 0; column < columns; column += width) {
+    fetcher.Step();
+    if (column + width <= columns) {
+      ProductOfRows<2, kTransposedA>(rows, a, b, depth, c, part.ldc, part.accumulate);
+    } else {
+      PartialPanel<kTransposedA>(rows, columns - column, a, b, depth, c, part.ldc, part.accumulate);
+    }
+    b.data += width * depth;
+    c += width;
+  }
+}
 
 // A's part as it is stored: rows of M over k, or rows of k over M.
 HWY_INLINE ConstTensorView PartOfA(const GemmArgs& args, Range m, Range k) {
@@ -220,9 +224,8 @@ void MultiplyInPlace(const GemmArgs& args, const PieceOfPart& part) {
   for (std::int64_t row = part.m.begin; row < part.m.end; row += kGroupRows) {
     const std::int64_t end = std::min<std::int64_t>(row + kGroupRows, part.m.end);
     Fetcher fetcher(NextOfA(args, part, end, kGroupRows), part.panels());
-    MultiplyGroup<false>(end - row, part.n.size(),
-                         {Row<float>(args.a, row) + part.k.begin, args.a.stride}, part.b_panels,
-                         part.k.size(), part.c_row(row), part.ldc, part.accumulate, fetcher);
+    const Operand a = {Row<float>(args.a, row) + part.k.begin, args.a.stride};
+    MultiplyGroup<false>(part, row, end - row, a, fetcher);
   }
 }
 
@@ -237,10 +240,9 @@ void MultiplyBlocks(const GemmArgs& args, const PieceOfPart& part, float* a_bloc
     Fetcher fetcher(NextOfA(args, part, rows.end, kBlockRows),
                     CeilDiv(rows.size(), std::int64_t{kGroupRows}) * part.panels());
     for (std::int64_t row = first; row < rows.end; row += kGroupRows) {
-      MultiplyGroup<kTransposedA>(
-          std::min<std::int64_t>(kGroupRows, rows.end - row), part.n.size(),
-          {a_block + (row - first) * depth, kTransposedA ? kGroupRows : depth}, part.b_panels,
-          depth, part.c_row(row), part.ldc, part.accumulate, fetcher);
+      const Operand a = {a_block + (row - first) * depth, kTransposedA ? kGroupRows : depth};
+      MultiplyGroup<kTransposedA>(part, row, std::min<std::int64_t>(kGroupRows, rows.end - row), a,
+                                  fetcher);
     }
   }
 }

@@ -20,7 +20,64 @@ __device__ inline Floats<N> SumOf(const Floats<N>& a, const Floats<N>& b) {
   return sum;
 }
 
-// One group: `in` is what is normalised, x or, where kAdd, the sum as stored.
+// A thread's packs that stay in registers, of what is normalised.
+template <typename In, int N>
+using KeptPacks = Pack<In, N>[kKeptPacks];
+
+// Takes x as it is. Returns the sum of this thread's squares.
+template <bool kVectors, int N, typename In>
+__device__ inline float ReadGroup(const GroupShare<N, kVectors>& share, const In* x,
+                                  KeptPacks<In, N>& kept) {
+  float squares = 0.0F;
+  share.ForKept([&](int k, std::uint32_t i, auto part) { kept[k] = Load<N>(x + i, part); });
+  share.ForKept(
+      [&](int k, std::uint32_t, auto) { squares = AddSquares(squares, Unpack(kept[k])); });
+  share.ForBeyond([&](std::uint32_t i, auto part) {
+    squares = AddSquares(squares, LoadFloats<N>(x + i, part));
+  });
+  return squares;
+}
+
+// Stores x + residual_in and takes the sum as it is stored. Likewise.
+template <bool kVectors, int N, typename X, typename In>
+__device__ inline float AddGroup(const GroupShare<N, kVectors>& share, const X* x,
+                                 const In* residual_in, In* residual_out, KeptPacks<In, N>& kept) {
+  float squares = 0.0F;
+  Pack<X, N> kept_x[kKeptPacks];
+  share.ForKept([&](int k, std::uint32_t i, auto part) {
+    kept_x[k] = Load<N>(x + i, part);
+    kept[k] = Load<N>(residual_in + i, part);
+  });
+  share.ForKept([&](int k, std::uint32_t i, auto part) {
+    kept[k] = PackAs<In>(SumOf(Unpack(kept[k]), Unpack(kept_x[k])));
+    Store(kept[k], residual_out + i, part);
+    squares = AddSquares(squares, Unpack(kept[k]));
+  });
+  share.ForBeyond([&](std::uint32_t i, auto part) {
+    const Floats<N> residual = LoadFloats<N>(residual_in + i, part);
+    const auto sum = PackAs<In>(SumOf(residual, LoadFloats<N>(x + i, part)));
+    Store(sum, residual_out + i, part);
+    squares = AddSquares(squares, Unpack(sum));
+  });
+  return squares;
+}
+
+// y = in * rstd * gain, `in` being what was taken; beyond the kept packs it is read again.
+template <bool kVectors, int N, typename In, typename Y>
+__device__ inline void ScaleGroup(const GroupShare<N, kVectors>& share,
+                                  const KeptPacks<In, N>& kept, const In* in, float rstd,
+                                  const float* gain, Y* y) {
+  const auto scale = [&](const Floats<N>& values, std::uint32_t i, auto part) {
+    Floats<N> scaled = LoadFloats<N>(gain + i, part);
+#pragma unroll
+    for (int j = 0; j < N; ++j) scaled.v[j] = values.v[j] * rstd * scaled.v[j];
+    StoreFloats(scaled, y + i, part);
+  };
+  share.ForKept([&](int k, std::uint32_t i, auto part) { scale(Unpack(kept[k]), i, part); });
+  share.ForBeyond([&](std::uint32_t i, auto part) { scale(LoadFloats<N>(in + i, part), i, part); });
+}
+
+// One group: what is normalised is x or, where kAdd, the sum as stored.
 template <bool kAdd, bool kVectors, typename X, typename In, typename Y>
 __device__ inline void NormGroup(const RmsNormForwardParams<X, In, Y>& p) {
   constexpr int N = PackSize<X, In, Y>();
@@ -32,55 +89,25 @@ __device__ inline void NormGroup(const RmsNormForwardParams<X, In, Y>& p) {
   const std::int64_t column = (group - row * p.work.groups) * p.work.size;
   const GroupShare<N, kVectors> share(p.work, inside);
   const X* x = p.x.Row(row) + column;
-  const In* residual_in = p.residual_in.Row(row) + column;
   In* residual_out = p.residual_out.Row(row) + column;
 
-  Pack<In, N> kept[kKeptPacks];
-  float squares = 0.0F;
+  KeptPacks<In, N> kept;
+  float squares;
   if constexpr (kAdd) {
-    Pack<X, N> kept_x[kKeptPacks];
-    share.ForKept([&](int k, std::uint32_t i, auto part) {
-      kept_x[k] = Load<N>(x + i, part);
-      kept[k] = Load<N>(residual_in + i, part);
-    });
-    share.ForKept([&](int k, std::uint32_t i, auto part) {
-      kept[k] = PackAs<In>(SumOf(Unpack(kept[k]), Unpack(kept_x[k])));
-      Store(kept[k], residual_out + i, part);
-      squares = AddSquares(squares, Unpack(kept[k]));
-    });
-    share.ForBeyond([&](std::uint32_t i, auto part) {
-      const Floats<N> residual = LoadFloats<N>(residual_in + i, part);
-      const auto sum = PackAs<In>(SumOf(residual, LoadFloats<N>(x + i, part)));
-      Store(sum, residual_out + i, part);
-      squares = AddSquares(squares, Unpack(sum));
-    });
+    squares = AddGroup(share, x, p.residual_in.Row(row) + column, residual_out, kept);
   } else {
-    share.ForKept([&](int k, std::uint32_t i, auto part) { kept[k] = Load<N>(x + i, part); });
-    share.ForKept(
-        [&](int k, std::uint32_t, auto) { squares = AddSquares(squares, Unpack(kept[k])); });
-    share.ForBeyond([&](std::uint32_t i, auto part) {
-      squares = AddSquares(squares, LoadFloats<N>(x + i, part));
-    });
+    squares = ReadGroup(share, x, kept);
   }
-
   const float square_sum = GroupSum(squares, p.work.log2_threads, warp_sums);
   const float rstd = 1.0F / sqrtf(square_sum / static_cast<float>(p.work.size) + p.epsilon);
   if (inside && share.first == 0 && p.rstd != nullptr) p.rstd[group] = rstd;
-  Y* y = p.y.Row(row) + column;
-  const auto scale = [&](const Floats<N>& in, std::uint32_t i, auto part) {
-    Floats<N> scaled = LoadFloats<N>(p.gain + i, part);
-#pragma unroll
-    for (int j = 0; j < N; ++j) scaled.v[j] = in.v[j] * rstd * scaled.v[j];
-    StoreFloats(scaled, y + i, part);
-  };
-  share.ForKept([&](int k, std::uint32_t i, auto part) { scale(Unpack(kept[k]), i, part); });
-  share.ForBeyond([&](std::uint32_t i, auto part) {
-    if constexpr (kAdd) {
-      scale(LoadFloats<N>(residual_out + i, part), i, part);
-    } else {
-      scale(LoadFloats<N>(x + i, part), i, part);
-    }
-  });
+  const In* in;
+  if constexpr (kAdd) {
+    in = residual_out;
+  } else {
+    in = x;
+  }
+  ScaleGroup(share, kept, in, rstd, p.gain, p.y.Row(row) + column);
 }
 
 template <bool kAdd, typename X, typename In, typename Y>

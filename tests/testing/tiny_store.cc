@@ -186,8 +186,12 @@ void WriteTinyStore(const std::filesystem::path& folder, const Vocabulary& vocab
     for (std::size_t i = begin; i < end; ++i) chains[i].AppendTo(&writer);
     summaries.push_back(writer.Finish());
   }
-  WriteStoreMetadata(partial.folder(), vocabulary, TinyCodes(vocabulary), summaries,
-                     R"({"made_by": "tiny_store"})", R"({"dataset_name": "tiny"})", "");
+  WriteStoreMetadata(partial.folder(), {.vocabulary = vocabulary,
+                                        .codes = TinyCodes(vocabulary),
+                                        .shards = summaries,
+                                        .settings_json = R"({"made_by": "tiny_store"})",
+                                        .source_json = R"({"dataset_name": "tiny"})",
+                                        .simulation_json = ""});
   partial.Commit();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "dataio/ingest/fitting/clean_events.h"
 #include "dataio/ingest/quantiles.h"
@@ -62,48 +63,58 @@ void Statistics::AddTrainSubject(const SubjectRecord& subject, const CleanEvent*
                                  const IngestSettings& settings) {
   ++subject_number_;
   subject_texts_.clear();
-  for (std::uint32_t i = 0; i < subject.num_static; ++i) {
-    const std::uint32_t code = events[i].code;
-    ++codes[code].static_events;
-    if (last_seen_[code].fact == subject_number_) continue;
-    last_seen_[code].fact = subject_number_;
-    ++codes[code].static_subjects;
-    List(static_subjects[code], subject.subject_id, rare_subjects_);
-  }
+  for (std::uint32_t i = 0; i < subject.num_static; ++i) AddStatic(subject, events[i].code);
   const CleanEvent* timed = events + subject.num_static;
   for (std::uint32_t i = 0; i < subject.num_timed; ++i) {
-    const CleanEvent& event = timed[i];
-    CodeStatistics& code = codes[event.code];
-    LastSeen& last = last_seen_[event.code];
-    ++code.events;
-    if (last.timed != subject_number_) {
-      last.timed = subject_number_;
-      ++code.subjects;
-      List(timed_subjects[event.code], subject.subject_id, rare_subjects_);
-    }
-    if (event.value == event.value) {
-      if (IsPlausible(rules[event.code], event.value)) {
-        if (last.value != subject_number_) {
-          last.value = subject_number_;
-          ++code.value_subjects;
-        }
-        value_buckets.Add(static_cast<std::uint64_t>(event.code) << 16 |
-                          OrderKey(event.value) >> 16);
-      }
-    } else if (event.text < kFreeText && settings.text_results) {
-      subject_texts_.push_back(static_cast<std::uint64_t>(event.code) << 32 | event.text);
-    }
-    if (i > 0 && event.time_us != timed[i - 1].time_us) {
-      const std::int64_t seconds = (event.time_us - timed[i - 1].time_us) / kSecondUs;
-      const std::size_t bin = GapBin(settings.gap_edges_seconds, seconds);
-      const std::int64_t rounded = std::max(RoundGap(seconds), settings.gap_edges_seconds[bin]);
-      gaps.Add(static_cast<std::uint64_t>(bin) << 48 | static_cast<std::uint64_t>(rounded));
-    }
+    AddTimed(subject, timed[i].code);
+    AddResult(timed[i], rules[timed[i].code], settings);
+    if (i > 0) AddGap(timed[i].time_us - timed[i - 1].time_us, settings);
   }
   std::sort(subject_texts_.begin(), subject_texts_.end());
   subject_texts_.erase(std::unique(subject_texts_.begin(), subject_texts_.end()),
                        subject_texts_.end());
   for (const std::uint64_t pair : subject_texts_) text_subjects.Add(pair);
+}
+
+bool Statistics::IsFirst(std::uint32_t& last_subject) const {
+  if (last_subject == subject_number_) return false;
+  last_subject = subject_number_;
+  return true;
+}
+
+void Statistics::AddStatic(const SubjectRecord& subject, std::uint32_t code) {
+  ++codes[code].static_events;
+  if (!IsFirst(last_seen_[code].fact)) return;
+  ++codes[code].static_subjects;
+  List(static_subjects[code], subject.subject_id, rare_subjects_);
+}
+
+void Statistics::AddTimed(const SubjectRecord& subject, std::uint32_t code) {
+  ++codes[code].events;
+  if (!IsFirst(last_seen_[code].timed)) return;
+  ++codes[code].subjects;
+  List(timed_subjects[code], subject.subject_id, rare_subjects_);
+}
+
+void Statistics::AddResult(const CleanEvent& event, const CodeRule& rule,
+                           const IngestSettings& settings) {
+  if (std::isnan(event.value)) {
+    if (event.text < kFreeText && settings.text_results) {
+      subject_texts_.push_back(static_cast<std::uint64_t>(event.code) << 32 | event.text);
+    }
+    return;
+  }
+  if (!IsPlausible(rule, event.value)) return;
+  if (IsFirst(last_seen_[event.code].value)) ++codes[event.code].value_subjects;
+  value_buckets.Add(static_cast<std::uint64_t>(event.code) << 16 | OrderKey(event.value) >> 16);
+}
+
+void Statistics::AddGap(std::int64_t gap_us, const IngestSettings& settings) {
+  if (gap_us == 0) return;
+  const std::int64_t seconds = gap_us / kSecondUs;
+  const std::size_t bin = GapBin(settings.gap_edges_seconds, seconds);
+  const std::int64_t rounded = std::max(RoundGap(seconds), settings.gap_edges_seconds[bin]);
+  gaps.Add(static_cast<std::uint64_t>(bin) << 48 | static_cast<std::uint64_t>(rounded));
 }
 
 void Statistics::Merge(const Statistics& other) {

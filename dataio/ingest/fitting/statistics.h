@@ -54,6 +54,14 @@ class Statistics {
  private:
   void AddTrainSubject(const SubjectRecord& subject, const CleanEvent* events,
                        const std::vector<CodeRule>& rules, const IngestSettings& settings);
+  void AddStatic(const SubjectRecord& subject, std::uint32_t code);
+  void AddTimed(const SubjectRecord& subject, std::uint32_t code);
+  // The event's value or text, of the subject that is being added, as are all of these.
+  void AddResult(const CleanEvent& event, const CodeRule& rule, const IngestSettings& settings);
+  void AddGap(std::int64_t gap_us, const IngestSettings& settings);  // 0: none
+  // Whether `last_subject` (of LastSeen) is not this subject yet; from now on it is.
+  bool IsFirst(std::uint32_t& last_subject) const;
+
   int rare_subjects_;
   // Per code: the last train subject (counted from 1) that was seen with it.
   struct LastSeen {

@@ -260,6 +260,57 @@ std::vector<Bin> MergeRareBins(std::vector<Bin> bins, std::int64_t min_subjects)
   return bins;
 }
 
+// A code's plain token and the value tokens behind it. What too few subjects have goes to the plain
+// token.
+class CodeTokens {
+ public:
+  CodeTokens(TokenEntry plain, TokenUse use) : plain_(std::move(plain)), plain_use_(use) {}
+
+  void AddValue(const TokenEntry& value, const TokenUse& use, std::int64_t min_subjects) {
+    if (value.has_numeric_bin()) {
+      bins_.push_back({value, use});
+    } else if (use.subjects >= min_subjects) {
+      texts_.push_back(value);
+    } else {
+      GiveToPlain(use);
+    }
+  }
+  // One bin of all values says no more than the plain token.
+  void MergeBins(std::int64_t min_subjects) {
+    bins_ = MergeRareBins(std::move(bins_), min_subjects);
+    if (bins_.size() != 1) return;
+    GiveToPlain(bins_[0].use);
+    bins_.clear();
+  }
+  // The plain token where it is kept whatever its use, or has enough subjects; bins by number.
+  void AppendTo(std::vector<TokenEntry>& tokens, bool is_kept, std::int64_t min_subjects) const {
+    if (is_kept || plain_use_.subjects >= min_subjects) tokens.push_back(plain_);
+    tokens.insert(tokens.end(), texts_.begin(), texts_.end());
+    for (std::size_t bin = 0; bin < bins_.size(); ++bin) {
+      TokenEntry entry = bins_[bin].entry;
+      entry.text = fmt::format("{}{}", entry.text.substr(0, entry.text.rfind("//Q") + 3), bin + 1);
+      tokens.push_back(std::move(entry));
+    }
+  }
+
+ private:
+  void GiveToPlain(const TokenUse& other) {
+    plain_use_.events += other.events;
+    plain_use_.subjects = std::max(plain_use_.subjects, other.subjects);
+  }
+
+  TokenEntry plain_;
+  TokenUse plain_use_;
+  std::vector<TokenEntry> texts_;
+  std::vector<Bin> bins_;
+};
+
+// Whether the settings keep the code's token whatever its use.
+bool IsKept(const FitInput& input, const std::string& code) {
+  const auto found = std::lower_bound(input.codes.begin(), input.codes.end(), code);
+  return input.rules[static_cast<std::size_t>(found - input.codes.begin())].is_kept;
+}
+
 }  // namespace
 
 int EffectiveMinSubjects(const IngestSettings& settings, std::int64_t train_subjects) {
@@ -282,46 +333,18 @@ std::vector<TokenEntry> DraftTokens(const FitInput& input,
 std::vector<TokenEntry> FinalTokens(const FitInput& input, const std::vector<TokenEntry>& draft,
                                     const std::vector<TokenUse>& use) {
   std::vector<TokenEntry> tokens;
-  const auto code_of = [&](const std::string& code) {
-    return static_cast<std::size_t>(std::lower_bound(input.codes.begin(), input.codes.end(), code) -
-                                    input.codes.begin());
-  };
   for (std::size_t i = 0; i < draft.size();) {
-    const TokenEntry& plain = draft[i];
-    if (plain.kind != TokenKind::kCode || plain.is_fallback) {
+    const TokenEntry& first = draft[i];
+    if (first.kind != TokenKind::kCode || first.is_fallback) {
       tokens.push_back(draft[i++]);
       continue;
     }
-    // A code's plain token and the value tokens behind it.
-    TokenUse plain_use = use[i++];
-    const auto give_to_plain = [&](const TokenUse& other) {
-      plain_use.events += other.events;
-      plain_use.subjects = std::max(plain_use.subjects, other.subjects);
-    };
-    std::vector<TokenEntry> values;
-    std::vector<Bin> bins;
+    CodeTokens code(first, use[i++]);
     for (; i < draft.size() && draft[i].kind == TokenKind::kValue; ++i) {
-      if (draft[i].has_numeric_bin()) {
-        bins.push_back({draft[i], use[i]});
-      } else if (use[i].subjects >= input.min_subjects) {
-        values.push_back(draft[i]);
-      } else {
-        give_to_plain(use[i]);
-      }
+      code.AddValue(draft[i], use[i], input.min_subjects);
     }
-    bins = MergeRareBins(std::move(bins), input.min_subjects);
-    if (bins.size() == 1) {
-      give_to_plain(bins[0].use);
-      bins.clear();
-    }
-    const bool kept = input.rules[code_of(plain.code)].is_kept;
-    if (kept || plain_use.subjects >= input.min_subjects) tokens.push_back(plain);
-    tokens.insert(tokens.end(), values.begin(), values.end());
-    for (std::size_t bin = 0; bin < bins.size(); ++bin) {
-      std::string& text = bins[bin].entry.text;
-      text = fmt::format("{}{}", text.substr(0, text.rfind("//Q") + 3), bin + 1);
-      tokens.push_back(bins[bin].entry);
-    }
+    code.MergeBins(input.min_subjects);
+    code.AppendTo(tokens, IsKept(input, first.code), input.min_subjects);
   }
   return tokens;
 }

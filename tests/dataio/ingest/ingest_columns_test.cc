@@ -106,7 +106,12 @@ std::string VerifyTexts(const std::string& first, const std::string& second) {
   chain.AppendTo(&writer);
   writer.AppendText(first);
   writer.AppendText(second);
-  WriteStoreMetadata(root / "store", vocabulary, codes, {writer.Finish()}, "{}", "{}", "");
+  WriteStoreMetadata(root / "store", {.vocabulary = vocabulary,
+                                      .codes = codes,
+                                      .shards = {writer.Finish()},
+                                      .settings_json = "{}",
+                                      .source_json = "{}",
+                                      .simulation_json = ""});
   return MessageOf([&] { VerifyStore(root / "store"); });
 }
 
