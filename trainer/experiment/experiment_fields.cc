@@ -6,8 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
+#include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
 
@@ -188,21 +188,6 @@ std::vector<ExperimentField> MakeFields() {
 
 #undef SEQUELA_FIELD
 
-// Edits (insert, delete, replace) that turn `a` into `b`.
-std::size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 const std::vector<ExperimentField>& ExperimentFields() {
@@ -215,6 +200,13 @@ const ExperimentField* FindField(std::string_view path) {
     if (field.path == path) return &field;
   }
   return nullptr;
+}
+
+bool IsSection(std::string_view path) {
+  return std::ranges::any_of(ExperimentFields(), [&](const ExperimentField& field) {
+    return field.path.size() > path.size() && field.path.starts_with(path) &&
+           field.path[path.size()] == '.';
+  });
 }
 
 std::string_view NearestField(std::string_view path) {

@@ -39,6 +39,7 @@ struct ExperimentField {
 
 const std::vector<ExperimentField>& ExperimentFields();
 const ExperimentField* FindField(std::string_view path);  // nullptr where there is none
+bool IsSection(std::string_view path);                    // "model", not "model.hidden_size"
 std::string_view NearestField(std::string_view path);     // for "did you mean"
 
 // The field's value as YAML text that reads back to the same value.
