@@ -22,8 +22,8 @@ enum class FieldGroup : std::uint8_t { kResult, kSpeed, kPlace };
 struct ChoiceRef {
   unsigned char* index;
 };
-using FieldRef =
-    std::variant<bool*, std::int64_t*, std::uint64_t*, double*, std::string*, ChoiceRef>;
+using FieldRef = std::variant<bool*, std::int32_t*, std::int64_t*, std::uint64_t*, double*,
+                              std::string*, ChoiceRef>;
 
 struct ExperimentField {
   std::string_view path;  // "section.key", or "seed"

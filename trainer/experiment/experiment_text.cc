@@ -36,7 +36,8 @@ std::string Quoted(const std::string& text) {
 }
 
 bool IsWhole(const FieldRef& ref) {
-  return std::holds_alternative<std::int64_t*>(ref) || std::holds_alternative<std::uint64_t*>(ref);
+  return std::holds_alternative<std::int32_t*>(ref) || std::holds_alternative<std::int64_t*>(ref) ||
+         std::holds_alternative<std::uint64_t*>(ref);
 }
 
 std::string NumberText(double number) { return fmt::format("{}", number); }
