@@ -44,8 +44,15 @@ trap 'request 140' USR2
 trap 'request 152' XCPU
 trap 'request 131; end_job KILL' QUIT
 
-# The terminal's Ctrl-C reaches what this script calls, too, and would make a check fail.
-undisturbed() { (trap '' INT QUIT; exec "$@"); }
+# The terminal's Ctrl-C ends what this script calls, too: such a check is made again.
+attempt() {  # FUNCTION
+  local before
+  while true; do
+    before=$interrupts
+    "$@" && return 0
+    (( interrupts > before )) || return 1
+  done
+}
 say() { printf 'mpirun.sh: %s\n' "$*" >&2; }
 fail() { local code=$1; shift; say "$@"; exit "$code"; }
 case "${1:-}" in
@@ -56,18 +63,25 @@ ranks=$1; shift
 (( $# > 0 )) || fail 2 "which command? usage: launch/mpirun.sh N COMMAND [ARGUMENT ...]"
 command -v -- "$1" > /dev/null || fail 2 "there is no program $1"
 command -v mpirun > /dev/null || fail 4 "there is no mpirun on the PATH: install Open MPI (Debian: openmpi-bin)"
-[[ "$(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 undisturbed mpirun --version 2>&1)" == *"Open MPI"* ]] ||
+is_open_mpi() {
+  [[ "$(OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --version 2>&1)" == *"Open MPI"* ]]
+}
+attempt is_open_mpi ||
   fail 4 "$(command -v mpirun) is not Open MPI's; put Open MPI's first on the PATH"
 
 # Open MPI says none of these in words that help, or nothing at all.
 temporary=${TMPDIR:-/tmp}
-probe=$(undisturbed mktemp -d "$temporary/mpirun.XXXXXX" 2>/dev/null) || fail 4 "no folder can be made in $temporary (TMPDIR), which Open MPI needs: set TMPDIR to one that can be written"
-undisturbed rmdir "$probe"
-if [ -r /proc/self/net/fib_trie ] && ! undisturbed grep -q LOCAL /proc/self/net/fib_trie; then
-  fail 4 "no network interface has an address, not even the loopback, which Open MPI needs: ip link set lo up"
-fi
+can_make_folders() {
+  local probe
+  probe=$(mktemp -d "$temporary/mpirun.XXXXXX" 2>/dev/null) && rmdir "$probe"
+}
+attempt can_make_folders || fail 4 "no folder can be made in $temporary (TMPDIR), which Open MPI needs: set TMPDIR to one that can be written"
+has_network() { ! [ -r /proc/self/net/fib_trie ] || grep -q LOCAL /proc/self/net/fib_trie; }
+attempt has_network || fail 4 "no network interface has an address, not even the loopback, which Open MPI needs: ip link set lo up"
 shared=/dev/shm
-free_kib=$(undisturbed df --output=avail -k "$shared" 2>/dev/null | undisturbed tail -n 1)
+find_free() { free_kib=$(df --output=avail -k "$shared" 2>/dev/null | tail -n 1) && [ -n "$free_kib" ]; }
+free_kib=""
+attempt find_free
 needed_kib=$(( 5120 * ranks + 2048 ))  # of each rank: a segment of 4 MiB and some more
 if ! [ -w "$shared" ] || (( ${free_kib:-0} < needed_kib )); then
   say "$shared has ${free_kib:-0} KiB free and $ranks ranks need $needed_kib: $temporary is taken instead, which may be slower (docker run --shm-size=1g)"
@@ -83,7 +97,8 @@ quota_of() {  # GROUP: prints processors, rounded down, where it has a limit
   else return; fi
   [[ "$granted" =~ ^[0-9]+$ ]] && echo $(( granted / period ))
 }
-cores=$(undisturbed env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+find_cores() { cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc); }
+attempt find_cores
 while IFS=: read -r _ controllers group; do
   case ",$controllers," in ,,) mount=/sys/fs/cgroup ;; *,cpu,*) mount=/sys/fs/cgroup/cpu ;; *) continue ;; esac
   while true; do

@@ -52,7 +52,7 @@ cat <<EOF
 
 Done in $(( SECONDS - started )) s. What is where:
   $folder/meds     the simulated records, in the MEDS standard (Parquet)
-  $folder/store    the token chains (HDF5): $(basename "$sequela") inspect $folder/store
+  $folder/store    the token chains (HDF5): build/release/bin/sequela inspect $folder/store
   $folder/run      the run: experiment.yaml, metrics.jsonl, TensorBoard events, checkpoints
 Your own records in the MEDS standard (launch/mpirun.sh N ... for N ranks):
   build/release/bin/sequela describe MEDS_DIR

@@ -10,10 +10,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/base/dtype.h"
 #include "kernels/exec.h"
 
 namespace sequela {
@@ -58,6 +60,12 @@ class Device {
   // For Exec::stream and Event; null on the CPU.
   virtual void* compute_stream() const = 0;
   virtual void* side_stream() const = 0;
+
+  // The theoretical peak of matrix products, in FLOP/s, from the device's properties
+  // (runtime/peak_rate.h); NaN where they do not say it, as on the CPU.
+  virtual double peak_matrix_rate(DType /*dtype*/) const {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
 
   virtual std::int64_t total_bytes() const = 0;
   virtual std::int64_t free_bytes() const = 0;

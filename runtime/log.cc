@@ -84,8 +84,8 @@ void LogLine(LogLevel level, std::string_view text) {
   }
 }
 
-void LogProgress(std::string_view text, bool last) {
-  if (!LogEnabled(LogLevel::kInfo)) return;
+bool LogProgress(std::string_view text, bool last) {
+  if (!LogEnabled(LogLevel::kInfo)) return false;
   Log& log = TheLog();
   const std::lock_guard lock(log.mutex);
   if (log.is_terminal) {
@@ -93,12 +93,12 @@ void LogProgress(std::string_view text, bool last) {
     std::fputs(fmt::format("\r\033[K{}{}", text, last ? "\n" : "").c_str(), stderr);
     std::fflush(stderr);
     log.progress_shown = !last;
-    return;
   }
   const auto now = std::chrono::steady_clock::now();
-  if (!last && now - log.last_progress < kProgressInterval) return;
+  if (!last && now - log.last_progress < kProgressInterval) return false;
   log.last_progress = now;
-  log.logger.info("{}", text);
+  if (!log.is_terminal) log.logger.info("{}", text);
+  return true;
 }
 
 void PrintError(std::string_view line) {

@@ -41,8 +41,9 @@ void LogError(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 // A line of progress from rank 0: on a terminal it replaces the one before, elsewhere it is a plain
-// line, at most one every five seconds (`last` is always shown).
-void LogProgress(std::string_view text, bool last = false);
+// line, at most one every five seconds (`last` is always shown). Returns true at most every five
+// seconds: a plain line was written, or, on a terminal, what it tells has been seen.
+bool LogProgress(std::string_view text, bool last = false);
 
 // The line as it is, from any rank: a command's last message. An empty one prints nothing.
 void PrintError(std::string_view line);

@@ -13,6 +13,7 @@ REHEARSAL_STEPS = 24
 TIMINGS = (
     "tokens_per_second",
     "model_flops_utilization",
+    "matrix_rate_share",
     "data_wait_seconds",
     "communication_wait_seconds",
     "checkpoint_wait_seconds",

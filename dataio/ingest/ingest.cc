@@ -34,7 +34,6 @@
 #include "kernels/base/int_math.h"
 #include "kernels/base/json_text.h"
 #include "kernels/base/path_names.h"
-#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
@@ -359,7 +358,7 @@ class Ingester {
 
   void WriteMetadata(const fs::path& folder, const Tokenizer& tokenizer,
                      const StoreContent& content) {
-    nlohmann::ordered_json source = {{"name", Printable(FolderName(options_.source))},
+    nlohmann::ordered_json source = {{"name", FolderName(options_.source)},
                                      {"files", nlohmann::json::array()},
                                      {"dataset", nullptr}};
     for (const SourceFile& file : source_.files) source["files"].push_back(file.relative);

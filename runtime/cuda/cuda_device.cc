@@ -6,6 +6,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/errors.h"
 #include "runtime/device.h"
+#include "runtime/peak_rate.h"
 
 namespace sequela {
 namespace {
@@ -27,6 +28,10 @@ class CudaDevice final : public Device {
     // Not ordered with the legacy default stream, which nothing of ours uses.
     Check(cudaStreamCreateWithFlags(&compute_, cudaStreamNonBlocking), "making a stream", name_);
     Check(cudaStreamCreateWithFlags(&side_, cudaStreamNonBlocking), "making a stream", name_);
+    int clock_khz = 0;
+    Check(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, index), "asking for its clock",
+          name_);
+    gpu_ = {properties.major, properties.minor, properties.multiProcessorCount, clock_khz * 1e3};
   }
   // Errors were thrown where they were met; at the end nothing can be done about them.
   ~CudaDevice() override {
@@ -86,6 +91,7 @@ class CudaDevice final : public Device {
   void* compute_stream() const override { return compute_; }
   void* side_stream() const override { return side_; }
 
+  double peak_matrix_rate(DType dtype) const override { return PeakMatrixRate(gpu_, dtype); }
   std::int64_t total_bytes() const override { return MemoryInfo().second; }
   std::int64_t free_bytes() const override { return MemoryInfo().first; }
 
@@ -144,6 +150,7 @@ class CudaDevice final : public Device {
 
   int index_;
   std::string name_;
+  GpuProperties gpu_;
   cudaStream_t compute_ = nullptr;
   cudaStream_t side_ = nullptr;
 };

@@ -31,7 +31,7 @@ void MustSucceed(const ProgramResult& result) {
 
 bool IsTiming(const std::string& key) {
   return key.ends_with("_seconds") || key == "tokens_per_second" ||
-         key == "model_flops_utilization";
+         key == "model_flops_utilization" || key == "matrix_rate_share";
 }
 
 }  // namespace

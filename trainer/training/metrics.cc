@@ -72,6 +72,7 @@ std::string StepLine(const StepMetrics& m) {
       {"learning_rate", m.learning_rate},
       {"tokens_per_second", m.tokens_per_second},
       {"model_flops_utilization", m.model_flops_utilization},
+      {"matrix_rate_share", m.matrix_rate_share},
       {"data_wait_seconds", m.data_wait_seconds},
       {"communication_wait_seconds", m.communication_wait_seconds},
       {"checkpoint_wait_seconds", m.checkpoint_wait_seconds},

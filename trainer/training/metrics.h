@@ -21,7 +21,8 @@ struct StepMetrics {
   double gradient_norm = 0.0;
   double learning_rate = 0.0;
   double tokens_per_second = 0.0;
-  double model_flops_utilization = 0.0;  // of the machine's own matrix rate; NaN: not known
+  double model_flops_utilization = 0.0;  // of the device's theoretical peak; NaN: not known
+  double matrix_rate_share = 0.0;        // of the device's measured rate of matrix products
   double data_wait_seconds = 0.0;
   double communication_wait_seconds = 0.0;
   double checkpoint_wait_seconds = 0.0;

@@ -17,7 +17,13 @@ void Progress::AddStep(double seconds, std::int64_t tokens, double loss) {
   const double share = 1.0 / static_cast<double>(std::min<std::int64_t>(steps_seen_, 50));
   mean_seconds_ += share * (seconds - mean_seconds_);
   mean_tokens_ += share * (static_cast<double>(tokens) - mean_tokens_);
-  mean_loss_ += share * (loss - mean_loss_);
+  loss_sum_ += loss;
+  ++steps_in_line_;
+}
+
+void Progress::BeginLine() {
+  loss_sum_ = 0.0;
+  steps_in_line_ = 0;
 }
 
 double Progress::SecondsLeft() const {
@@ -25,7 +31,8 @@ double Progress::SecondsLeft() const {
 }
 
 std::string Progress::Line() const {
-  std::string line = fmt::format("step {}/{}  loss {:.4f}", step_, total_steps_, mean_loss_);
+  const double loss = loss_sum_ / static_cast<double>(steps_in_line_);
+  std::string line = fmt::format("step {}/{}  loss {:.4f}", step_, total_steps_, loss);
   if (tuning_) line += fmt::format("  tuning {:.4f}", *tuning_);
   if (mean_seconds_ > 0) {
     line += fmt::format("  {} tokens/s", CountText(mean_tokens_ / mean_seconds_));

@@ -17,8 +17,10 @@ class Progress {
   void SetTuning(double nll_per_token) { tuning_ = nll_per_token; }
 
   // At most 80 columns: "step 120/3000  loss 2.1342  tuning 2.2034  14.2k tokens/s  3m12s left".
-  // Loss and rate are means over the last steps.
+  // Loss: the mean of the steps since BeginLine; rate: a running mean over about fifty steps.
   std::string Line() const;
+  // The line was shown; the next one begins.
+  void BeginLine();
   double SecondsLeft() const;
 
  private:
@@ -27,7 +29,8 @@ class Progress {
   std::int64_t steps_seen_ = 0;
   double mean_seconds_ = 0.0;
   double mean_tokens_ = 0.0;
-  double mean_loss_ = 0.0;
+  double loss_sum_ = 0.0;           // since BeginLine
+  std::int64_t steps_in_line_ = 0;  // likewise
   std::optional<double> tuning_;
 };
 

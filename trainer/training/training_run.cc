@@ -195,14 +195,17 @@ void TrainingRun::Record(const TrainStepResult& result, const StepInput& batches
   m.data_wait_seconds = batches.wait_seconds;
   m.communication_wait_seconds = result.communication_wait_seconds;
   m.checkpoint_wait_seconds = my.writer->TakeWaitSeconds();
+  const double flops = TrainingFlops(my.setup.config, batches);
   m.model_flops_utilization =
-      my.matrix_rate->Utilization(TrainingFlops(my.setup.config, batches), m.step_seconds);
+      flops / m.step_seconds /
+      my.setup.device->peak_matrix_rate(my.setup.experiment.parallel.precision);
+  m.matrix_rate_share = my.matrix_rate->ShareOf(flops, m.step_seconds);
   if (my.metrics) {
     const FileWork work(&my.watchdog, my.MetricsWork());
     my.metrics->WriteStep(m);
   }
   my.shown->AddStep(m.step_seconds, m.tokens, m.loss);
-  LogProgress(my.shown->Line(), done());
+  if (LogProgress(my.shown->Line(), done())) my.shown->BeginLine();
   my.matrix_rate->Refresh();
 }
 

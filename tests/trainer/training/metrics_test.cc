@@ -171,11 +171,11 @@ TEST_F(MetricsTest, LinesHoldTheContractsKeysAndReadBackBitForBit) {
   m.learning_rate = 1e-300;
   m.model_flops_utilization = std::nan("");
   const auto line = nlohmann::json::parse(StepLine(m));
-  EXPECT_EQ(line.size(), 12U);
+  EXPECT_EQ(line.size(), 13U);
   for (const char* key :
        {"step", "tokens", "targets", "loss", "gradient_norm", "learning_rate", "tokens_per_second",
-        "model_flops_utilization", "data_wait_seconds", "communication_wait_seconds",
-        "checkpoint_wait_seconds", "step_seconds"}) {
+        "model_flops_utilization", "matrix_rate_share", "data_wait_seconds",
+        "communication_wait_seconds", "checkpoint_wait_seconds", "step_seconds"}) {
     EXPECT_TRUE(line.contains(key)) << key;
   }
   EXPECT_EQ(line["loss"].get<double>(), m.loss);

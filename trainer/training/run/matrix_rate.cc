@@ -48,7 +48,7 @@ void MatrixRate::Refresh() {
   since_refresh_.Lap();
 }
 
-double MatrixRate::Utilization(double flops, double seconds) {
+double MatrixRate::ShareOf(double flops, double seconds) {
   best_ = std::max(best_, flops / seconds);
   return flops / (seconds * best_);
 }

@@ -1,4 +1,5 @@
-// Useful work and the machine's own rate, for model_flops_utilization.
+// Useful work and the rate of matrix products that a device was seen to reach, for
+// matrix_rate_share.
 #pragma once
 
 #include "dataio/loader/batch_loader.h"
@@ -26,7 +27,7 @@ class MatrixRate {
   // Between two steps: times one product of a few milliseconds where the last is ten seconds ago.
   void Refresh();
   // The share of the rate that work of so many operations in so many seconds was.
-  double Utilization(double flops, double seconds);
+  double ShareOf(double flops, double seconds);
   double flops_per_second() const { return best_; }
 
  private:
