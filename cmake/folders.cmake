@@ -89,5 +89,5 @@ function(sequela_link_trainer)
   configure_file(trainer/model/modeling_source.cc.in ${CMAKE_BINARY_DIR}/modeling_source.cc @ONLY)
   target_sources(sequela_trainer PRIVATE ${CMAKE_BINARY_DIR}/modeling_source.cc)
   target_link_libraries(sequela_trainer PUBLIC sequela_runtime sequela_dataio
-                        PRIVATE nlohmann_json::nlohmann_json yaml-cpp)
+                        PRIVATE nlohmann_json::nlohmann_json)
 endfunction()

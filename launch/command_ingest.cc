@@ -118,6 +118,7 @@ void PrintJson(const IngestReport& r) {
                                  {"kept_text_bytes", r.kept_text_bytes},
                                  {"date_only_codes", r.date_only_codes},
                                  {"unused_columns", r.unused_columns},
+                                 {"unmatched", r.unmatched},
                                  {"skipped", r.skipped},
                                  {"shards", r.shards},
                                  {"store_bytes", r.store_bytes},
@@ -192,6 +193,7 @@ void PrintTable(const IngestReport& r, const std::string& out) {
   PrintNames("Codes with dates but no times (settings: date_only)", r.date_only_codes);
   PrintNames("Columns that are not read (settings: code_columns, event_columns, stay_column)",
              r.unused_columns);
+  PrintNames("Named, and not in this data (misspelt?)", r.unmatched, 200);
   PrintNames("Not read below data/", r.skipped, 1000);
   if (r.kept_texts > 0) {
     fmt::print("\nTexts kept      {}, {}\n", Grouped(r.kept_texts), FormatBytes(r.kept_text_bytes));

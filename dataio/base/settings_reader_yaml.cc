@@ -7,6 +7,8 @@
 #include <set>
 
 #include "dataio/base/edit_distance.h"
+#include "dataio/base/number_text.h"
+#include "dataio/base/text_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/path_names.h"
 
@@ -16,15 +18,63 @@ struct YamlValue::Impl {
   YAML::Node node;
   std::string file;
   std::string path;
+  YAML::Mark key;  // where its key stands; of an entry of a list, the entry itself
 
-  std::shared_ptr<const Impl> Child(const YAML::Node& child, const std::string& name) const {
-    return std::make_shared<Impl>(Impl{child, file, path.empty() ? name : path + "." + name});
+  std::shared_ptr<const Impl> Child(const YAML::Node& child, const std::string& name,
+                                    const YAML::Mark& place) const {
+    return std::make_shared<Impl>(
+        Impl{child, file, path.empty() ? name : path + "." + name, place});
   }
+  // An empty value has no place of its own.
+  YAML::Mark Where() const { return node.IsNull() ? key : node.Mark(); }
 };
 
 namespace {
 
+constexpr std::string_view kPlaceholder =
+    "a placeholder {{ }} of a template that was not filled in; write the value itself";
+
+// What YAML makes of {{ name }}: a map whose key is a map.
+bool IsPlaceholder(const YAML::Node& node) {
+  if (!node.IsMap()) return false;
+  return std::any_of(node.begin(), node.end(),
+                     [](const auto& entry) { return entry.first.IsMap(); });
+}
+
+std::string_view LineOf(std::string_view text, int line) {
+  for (; line > 0; --line) {
+    const std::size_t end = text.find('\n');
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return text.substr(0, text.find('\n'));
+}
+
+std::string PlaceIn(const std::string& file, const YAML::Mark& mark) {
+  return fmt::format("{}:{}:{}", file, mark.line + 1, mark.column + 1);
+}
+
+YAML::Node ParseDocument(std::string_view text, const std::string& file) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1) {
+      throw InputError(
+          "{}: {} YAML documents, parted by a line --- or ..., where one is expected. Leave one of "
+          "them in this file.",
+          file, documents.size());
+    }
+    return documents.empty() ? YAML::Node() : documents.front();
+  } catch (const YAML::ParserException& error) {
+    const std::string_view line = LineOf(text, error.mark.line);
+    const bool is_template = HasPlaceholder(line) || line.find("{%") != std::string_view::npos;
+    throw InputError("{}: not valid YAML: {}{}", PlaceIn(file, error.mark), error.msg,
+                     is_template ? fmt::format(" (this line has {})", kPlaceholder) : "");
+  } catch (const YAML::Exception& error) {
+    throw InputError("{}: cannot be read as YAML: {}", file, error.what());
+  }
+}
+
 std::string Kind(const YAML::Node& node) {
+  if (IsPlaceholder(node)) return std::string(kPlaceholder);
   if (node.IsMap()) return "a map";
   if (node.IsSequence()) return "a list";
   if (node.IsScalar()) return "\"" + node.Scalar() + "\"";
@@ -46,78 +96,92 @@ std::string NearestOf(std::string_view word, const std::vector<std::string>& kno
   return best;
 }
 
+bool HasPlaceholder(std::string_view text) {
+  const std::size_t open = text.find("{{");
+  return open != std::string_view::npos && text.find("}}", open) != std::string_view::npos;
+}
+
+YamlValue YamlValue::Parse(std::string_view text, const std::filesystem::path& file) {
+  return YamlValue(std::make_shared<Impl>(
+      Impl{ParseDocument(TextWithoutMark(text, file), file.string()), file.string(), "", {}}));
+}
+
 YamlValue YamlValue::Load(const std::filesystem::path& file) {
   if (!PathExists(file)) throw InputError("{}: no such file", file.string());
-  try {
-    return YamlValue(
-        std::make_shared<Impl>(Impl{YAML::LoadFile(file.string()), file.string(), ""}));
-  } catch (const YAML::ParserException& error) {
-    throw InputError("{}:{}:{}: not valid YAML: {}", file.string(), error.mark.line + 1,
-                     error.mark.column + 1, error.msg);
-  } catch (const YAML::Exception& error) {
-    throw InputError("{}: cannot be read as YAML: {}", file.string(), error.what());
-  }
+  return Parse(ReadTextFile(file), file);
 }
 
 std::string YamlValue::Place() const {
-  const YAML::Mark mark = impl_->node.Mark();
-  return fmt::format("{}:{}:{}{}", impl_->file, mark.line + 1, mark.column + 1,
-                     impl_->path.empty() ? "" : fmt::format(": key '{}'", impl_->path));
+  return PlaceIn(impl_->file, impl_->Where()) +
+         (impl_->path.empty() ? "" : fmt::format(": key '{}'", impl_->path));
 }
 
 void YamlValue::Fail(const std::string& message) const {
   throw InputError("{}: {}", Place(), message);
 }
 
+void YamlValue::FailAtKey(const std::string& message) const {
+  throw InputError("{}: key '{}': {}", PlaceIn(impl_->file, impl_->key), impl_->path, message);
+}
+
 bool YamlValue::is_map() const { return impl_->node.IsMap(); }
 bool YamlValue::is_sequence() const { return impl_->node.IsSequence(); }
+bool YamlValue::is_null() const { return impl_->node.IsNull(); }
+const std::string& YamlValue::path() const { return impl_->path; }
 
 std::string YamlValue::AsString() const {
-  if (!impl_->node.IsScalar())
-    Fail(fmt::format("{} where a string is expected", Kind(impl_->node)));
-  return impl_->node.Scalar();
+  if (!impl_->node.IsScalar()) {
+    Fail(fmt::format("found {}{}", Kind(impl_->node),
+                     IsPlaceholder(impl_->node) ? "" : ", expected one value"));
+  }
+  const std::string& text = impl_->node.Scalar();
+  if (HasPlaceholder(text)) Fail(fmt::format("found '{}', {}", text, kPlaceholder));
+  return text;
 }
 
 std::int64_t YamlValue::AsInteger() const {
-  try {
-    return impl_->node.as<std::int64_t>();
-  } catch (const YAML::Exception&) {
-    Fail(fmt::format("{} where a whole number is expected", Kind(impl_->node)));
-  }
+  const auto number = NumberFromText<std::int64_t>(AsString());
+  if (!number) Fail(fmt::format("{} where a whole number is expected", Kind(impl_->node)));
+  return *number;
 }
 
 double YamlValue::AsNumber() const {
-  try {
-    return impl_->node.as<double>();
-  } catch (const YAML::Exception&) {
-    Fail(fmt::format("{} where a number is expected", Kind(impl_->node)));
-  }
+  const auto number = NumberFromText<double>(AsString());
+  if (!number) Fail(fmt::format("{} where a (finite) number is expected", Kind(impl_->node)));
+  return *number;
 }
 
 bool YamlValue::AsBool() const {
-  try {
-    return impl_->node.as<bool>();
-  } catch (const YAML::Exception&) {
-    Fail(fmt::format("{} where true or false is expected", Kind(impl_->node)));
+  const std::string text = AsString();
+  if (text != "true" && text != "false") {
+    Fail(fmt::format("\"{}\" where true or false is expected", text));
   }
+  return text == "true";
 }
 
 std::vector<YamlValue> YamlValue::AsSequence() const {
-  if (!impl_->node.IsSequence())
+  if (!impl_->node.IsSequence()) {
     Fail(fmt::format("{} where a list is expected", Kind(impl_->node)));
+  }
   std::vector<YamlValue> values;
   for (std::size_t i = 0; i < impl_->node.size(); ++i) {
-    values.push_back(YamlValue(impl_->Child(impl_->node[i], std::to_string(i))));
+    const YAML::Node child = impl_->node[i];
+    values.push_back(YamlValue(impl_->Child(child, std::to_string(i), child.Mark())));
   }
   return values;
 }
 
 std::vector<std::pair<std::string, YamlValue>> YamlValue::AsMap() const {
   if (!impl_->node.IsMap()) Fail(fmt::format("{} where a map is expected", Kind(impl_->node)));
+  if (IsPlaceholder(impl_->node)) Fail(fmt::format("found {}", kPlaceholder));
   std::vector<std::pair<std::string, YamlValue>> values;
+  std::set<std::string> seen;
   for (const auto& entry : impl_->node) {
-    const auto name = entry.first.as<std::string>();
-    values.emplace_back(name, YamlValue(impl_->Child(entry.second, name)));
+    if (!entry.first.IsScalar()) Fail("its keys must be plain names");
+    const std::string& name = entry.first.Scalar();
+    const YamlValue value(impl_->Child(entry.second, name, entry.first.Mark()));
+    if (!seen.insert(name).second) value.FailAtKey("this key is given twice");
+    values.emplace_back(name, value);
   }
   return values;
 }
@@ -130,10 +194,8 @@ std::vector<std::string> YamlValue::AsStrings() const {
 }
 
 void YamlValue::ReadFields(const Fields& fields) const {
-  std::set<std::string> seen;
   if (impl_->node.IsNull()) return;
   for (const auto& [name, value] : AsMap()) {
-    if (!seen.insert(name).second) value.Fail("this key stands twice");
     const auto field = fields.find(name);
     if (field != fields.end()) {
       field->second(value);
@@ -142,8 +204,9 @@ void YamlValue::ReadFields(const Fields& fields) const {
     std::vector<std::string> known;
     for (const auto& entry : fields) known.push_back(entry.first);
     const std::string nearest = NearestOf(name, known);
-    value.Fail(nearest.empty() ? fmt::format("unknown key; known are {}", fmt::join(known, ", "))
-                               : fmt::format("unknown key; did you mean '{}'?", nearest));
+    value.FailAtKey(fmt::format("unknown key{}; known are {}",
+                                nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest),
+                                fmt::join(known, ", ")));
   }
 }
 

@@ -18,6 +18,7 @@
 #include "dataio/ingest/fitting/separate_values.h"
 #include "dataio/ingest/fitting/statistics.h"
 #include "dataio/ingest/fitting/token_counts.h"
+#include "dataio/ingest/fitting/unmatched_names.h"
 #include "dataio/ingest/fitting/vocabulary_fit.h"
 #include "dataio/ingest/reading/bytes.h"
 #include "dataio/ingest/reading/columns.h"
@@ -125,6 +126,11 @@ class Ingester {
       throw InputError("--folds {} --fold {}: give at least 3 folds and 0 <= fold < folds.",
                        options_.folds, options_.fold);
     }
+    if (options_.keep_codes_file && options_.vocabulary) {
+      throw InputError(
+          "--keep-codes and --vocabulary: a fitted vocabulary gets no further tokens; leave one of "
+          "the two out.");
+    }
     if (options_.folds != 0 && options_.splits_file) {
       throw InputError("--splits and --folds both say how to split; give one of them.");
     }
@@ -188,7 +194,18 @@ class Ingester {
     findings_.Merge(read_.findings);
     rules_ =
         RulesOf(read_.codes, settings_, kept_codes_, read_.timed_events, read_.midnight_events);
+    FindUnmatchedNames();
     ReadParents();
+  }
+
+  // A fitted vocabulary's patterns were written for other data.
+  void FindUnmatchedNames() {
+    if (!frozen_) report_.unmatched = UnmatchedNames(read_.codes, settings_, kept_codes_);
+    const auto named = static_cast<std::int64_t>(excluded_.size());
+    const std::int64_t absent = named - findings_[Finding::kExcludedSubjects];
+    if (absent == 0) return;
+    report_.unmatched.push_back(
+        fmt::format("--exclude-subjects: {} of its {} subject ids", absent, named));
   }
 
   void ReadParents() {

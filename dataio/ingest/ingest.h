@@ -74,6 +74,8 @@ struct IngestReport {
   std::vector<Line> notes;
   std::vector<std::string> date_only_codes;
   std::vector<std::string> unused_columns;
+  // Kept codes, patterns of the settings and excluded subjects (their number) that are in no row.
+  std::vector<std::string> unmatched;
   std::vector<std::string> skipped;  // below data/ and not read: "path: reason"
   // --vocabulary: codes whose share of the events differs most from its train split's, at most 20.
   struct Drift {

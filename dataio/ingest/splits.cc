@@ -1,13 +1,12 @@
 #include "dataio/ingest/splits.h"
 
-#include <charconv>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
-#include "dataio/base/utf8.h"
+#include "dataio/base/number_text.h"
+#include "dataio/base/text_file.h"
 #include "dataio/meds/event_file.h"
-#include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
 #include "kernels/base/printable_text.h"
@@ -25,13 +24,6 @@ std::string Trimmed(const std::string& text) {
   const auto begin = text.find_first_not_of(" \t\r\"");
   if (begin == std::string::npos) return "";
   return text.substr(begin, text.find_last_not_of(" \t\r\"") - begin + 1);
-}
-
-std::optional<std::int64_t> ParseId(const std::string& text) {
-  std::int64_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return id;
 }
 
 std::optional<Split> SplitOfText(std::string_view text) {
@@ -82,7 +74,7 @@ std::optional<Split> SplitOfName(std::string name) {
 // subject_id,split with a heading line, the columns in either order.
 std::vector<SubjectSplitRow> ReadSplitsCsv(const fs::path& file) {
   std::vector<SubjectSplitRow> rows;
-  std::istringstream lines(ReadFile(file));
+  std::istringstream lines(ReadTextFile(file));
   std::string line;
   bool split_first = false;
   for (int number = 1; std::getline(lines, line); ++number) {
@@ -99,7 +91,7 @@ std::vector<SubjectSplitRow> ReadSplitsCsv(const fs::path& file) {
       }
       continue;
     }
-    const auto id = ParseId(split_first ? b : a);
+    const auto id = NumberFromText<std::int64_t>(split_first ? b : a);
     if (!id) throw InputError("{}:{}: the subject_id is no whole number.", file.string(), number);
     rows.push_back({*id, split_first ? a : b});
   }
@@ -160,15 +152,12 @@ std::optional<Split> SplitOfPath(const fs::path& relative_file) {
 }
 
 std::vector<std::string> LoadLines(const fs::path& file) {
-  std::istringstream text(ReadFile(file));
+  std::istringstream text(ReadTextFile(file));
   std::vector<std::string> lines;
   std::string line;
-  std::int64_t number = 0;
   while (std::getline(text, line)) {
-    ++number;
     line = Trimmed(line);
     if (line.empty() || line[0] == '#') continue;
-    if (!IsUtf8(line)) throw InputError("{}:{}: not UTF-8.", file.string(), number);
     lines.push_back(line);
   }
   return lines;
@@ -176,12 +165,12 @@ std::vector<std::string> LoadLines(const fs::path& file) {
 
 std::unordered_set<std::int64_t> LoadSubjectIds(const fs::path& file) {
   std::unordered_set<std::int64_t> ids;
-  std::istringstream text(ReadFile(file));
+  std::istringstream text(ReadTextFile(file));
   std::string line;
   for (int number = 1; std::getline(text, line); ++number) {
     line = Trimmed(line);
     if (line.empty() || line[0] == '#') continue;
-    const auto id = ParseId(line);
+    const auto id = NumberFromText<std::int64_t>(line);
     if (!id)
       throw InputError("{}:{}: no subject id (a whole number a line).", file.string(), number);
     ids.insert(*id);

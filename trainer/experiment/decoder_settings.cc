@@ -9,31 +9,11 @@
 namespace sequela {
 
 ModelConfig ModelConfigOf(const Experiment& experiment, std::int32_t vocabulary_size) {
-  const ModelSection& model = experiment.model;
-  const auto narrow32 = [](std::int64_t value) { return narrow<std::int32_t>(value); };
-  ModelConfig config;
-  config.model_type = ModelTypeFor(model.qk_norm, model.attention_bias);
+  ModelConfig config = experiment.model;
+  config.model_type = ModelTypeFor(config.qk_norm, config.attention_bias);
   config.vocab_size = vocabulary_size;
-  config.hidden_size = narrow32(model.hidden_size);
-  config.intermediate_size = narrow32(model.intermediate_size);
-  config.num_hidden_layers = narrow32(model.num_hidden_layers);
-  config.num_attention_heads = narrow32(model.num_attention_heads);
-  config.num_key_value_heads = narrow32(model.num_key_value_heads);
-  config.head_dim = narrow32(model.head_dim != 0 ? model.head_dim
-                                                 : model.hidden_size / model.num_attention_heads);
-  config.max_position_embeddings = narrow32(experiment.data.context_length);
-  config.rms_norm_eps = model.rms_norm_eps;
-  config.rope_theta = model.rope_theta;
-  config.position = model.position;
-  config.rope_time_fraction = model.rope_time_fraction;
-  config.rope_time_min_period_seconds = model.rope_time_min_period_seconds;
-  config.rope_time_max_period_years = model.rope_time_max_period_years;
-  config.dropout = model.dropout;
-  config.attention_dropout = model.attention_dropout;
-  config.qk_norm = model.qk_norm;
-  config.attention_bias = model.attention_bias;
-  config.tie_word_embeddings = model.tie_word_embeddings;
-  config.initializer_range = model.initializer_range;
+  if (config.head_dim == 0) config.head_dim = config.hidden_size / config.num_attention_heads;
+  config.max_position_embeddings = narrow<std::int32_t>(experiment.data.context_length);
   ValidateModelConfig(config);
   return config;
 }

@@ -5,7 +5,7 @@
 namespace sequela {
 namespace {
 
-void CheckModel(const ModelSection& model) {
+void CheckModel(const ModelConfig& model) {
   if (model.num_attention_heads % model.num_key_value_heads != 0) {
     throw InputError(
         "model.num_attention_heads ({}) must be a multiple of model.num_key_value_heads ({})",
@@ -17,7 +17,7 @@ void CheckModel(const ModelSection& model) {
         "model.head_dim",
         model.hidden_size, model.num_attention_heads);
   }
-  const std::int64_t head_dim =
+  const std::int32_t head_dim =
       model.head_dim == 0 ? model.hidden_size / model.num_attention_heads : model.head_dim;
   if (head_dim % 2 != 0) {
     throw InputError("model.head_dim ({}) must be even: rotary positions turn pairs", head_dim);
@@ -42,6 +42,16 @@ void CheckSchedule(const ScheduleSection& schedule) {
 }
 
 }  // namespace
+
+ModelConfig DefaultModel() {
+  ModelConfig model;
+  model.hidden_size = 128;
+  model.intermediate_size = 384;
+  model.head_dim = 0;
+  model.position = PositionKind::kBoth;
+  model.tie_word_embeddings = true;
+  return model;
+}
 
 void CheckExperiment(const Experiment& experiment) {
   CheckModel(experiment.model);

@@ -25,26 +25,10 @@ struct DataSection {
   bool shuffle = true;
 };
 
-struct ModelSection {
-  std::int64_t num_hidden_layers = 4;
-  std::int64_t hidden_size = 128;
-  std::int64_t intermediate_size = 384;
-  std::int64_t num_attention_heads = 4;
-  std::int64_t num_key_value_heads = 4;
-  std::int64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
-  double rope_theta = 10000.0;
-  PositionKind position = PositionKind::kBoth;
-  double rope_time_fraction = 0.5;
-  double rope_time_min_period_seconds = 60.0;
-  double rope_time_max_period_years = 200.0;
-  bool qk_norm = false;
-  bool attention_bias = false;
-  bool tie_word_embeddings = true;
-  double rms_norm_eps = 1e-6;
-  double initializer_range = 0.02;
-  double dropout = 0.0;
-  double attention_dropout = 0.0;
-};
+// The model's settings as an experiment begins with them. head_dim 0: hidden_size /
+// num_attention_heads. What the store and the other sections decide (vocab_size, model_type,
+// max_position_embeddings) is filled in by ModelConfigOf (train_setup.h).
+ModelConfig DefaultModel();
 
 struct ObjectiveSection {
   double event_balance_alpha = 1.0;
@@ -104,7 +88,7 @@ struct RunSection {
 struct Experiment {
   std::uint64_t seed = 1;
   DataSection data;
-  ModelSection model;
+  ModelConfig model = DefaultModel();
   ObjectiveSection objective;
   OptimizerSection optimizer;
   ScheduleSection schedule;

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "dataio/base/edit_distance.h"
+#include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/philox.h"
 
@@ -200,6 +201,13 @@ const ExperimentField* FindField(std::string_view path) {
     if (field.path == path) return &field;
   }
   return nullptr;
+}
+
+bool IsSection(std::string_view path) {
+  return std::ranges::any_of(ExperimentFields(), [&](const ExperimentField& field) {
+    return field.path.size() > path.size() && field.path.starts_with(path) &&
+           field.path[path.size()] == '.';
+  });
 }
 
 std::string_view NearestField(std::string_view path) {

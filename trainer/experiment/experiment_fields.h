@@ -22,8 +22,8 @@ enum class FieldGroup : std::uint8_t { kResult, kSpeed, kPlace };
 struct ChoiceRef {
   unsigned char* index;
 };
-using FieldRef =
-    std::variant<bool*, std::int64_t*, std::uint64_t*, double*, std::string*, ChoiceRef>;
+using FieldRef = std::variant<bool*, std::int32_t*, std::int64_t*, std::uint64_t*, double*,
+                              std::string*, ChoiceRef>;
 
 struct ExperimentField {
   std::string_view path;  // "section.key", or "seed"
@@ -39,6 +39,7 @@ struct ExperimentField {
 
 const std::vector<ExperimentField>& ExperimentFields();
 const ExperimentField* FindField(std::string_view path);  // nullptr where there is none
+bool IsSection(std::string_view path);                    // "model", not "model.hidden_size"
 std::string_view NearestField(std::string_view path);     // for "did you mean"
 
 // The field's value as YAML text that reads back to the same value.

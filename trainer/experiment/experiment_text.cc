@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
+#include "dataio/base/number_text.h"
+#include "dataio/base/settings_reader.h"
 #include "dataio/base/utf8.h"
 #include "trainer/experiment/experiment_fields.h"
 
@@ -35,7 +36,8 @@ std::string Quoted(const std::string& text) {
 }
 
 bool IsWhole(const FieldRef& ref) {
-  return std::holds_alternative<std::int64_t*>(ref) || std::holds_alternative<std::uint64_t*>(ref);
+  return std::holds_alternative<std::int32_t*>(ref) || std::holds_alternative<std::int64_t*>(ref) ||
+         std::holds_alternative<std::uint64_t*>(ref);
 }
 
 std::string NumberText(double number) { return fmt::format("{}", number); }
@@ -58,14 +60,13 @@ std::string Expected(const ExperimentField& field, const FieldRef& ref) {
 
 template <typename Number>
 bool ParseNumber(std::string_view text, const ExperimentField& field, Number& result) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return false;
-  const auto value = static_cast<double>(number);
+  const auto number = NumberFromText<Number>(text);
+  if (!number) return false;
+  const auto value = static_cast<double>(*number);
   const bool inside = (field.open_minimum ? value > field.minimum : value >= field.minimum) &&
                       (field.open_maximum ? value < field.maximum : value <= field.maximum);
-  if (!inside || !std::isfinite(value)) return false;
-  result = number;
+  if (!inside) return false;
+  result = *number;
   return true;
 }
 
@@ -103,6 +104,9 @@ std::optional<std::string> SetField(const ExperimentField& field, std::string_vi
                                     Experiment& experiment) {
   const FieldRef ref = field.get(experiment);
   if (!IsUtf8(text)) return "found bytes that are not UTF-8; the run's files can hold no others";
+  if (HasPlaceholder(text)) {
+    return fmt::format("found '{}', a template's placeholder; write the value itself", text);
+  }
   const bool good = std::visit(
       Overloaded{[&](bool* value) {
                    if (text == "true" || text == "false") *value = text == "true";

@@ -1,9 +1,11 @@
 #include "dataio/ingest/reading/partition_files.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -17,8 +19,10 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void Fail(const char* what, const fs::path& file) {
   const int code = errno;
-  throw MachineError("{}: cannot {}: {}", file.string(), what,
-                     std::generic_category().message(code));
+  const bool too_many = code == EMFILE || code == ENFILE;
+  throw MachineError("{}: cannot {}: {}{}", file.string(), what,
+                     std::generic_category().message(code),
+                     too_many ? ". Raise the limit (ulimit -n), or give fewer --workers." : "");
 }
 
 void WriteBytes(int fd, const void* data, std::size_t size, const fs::path& file) {
@@ -64,12 +68,33 @@ struct File {
   ~File() { ::close(fd); }
 };
 
+// One of the places of a semaphore, for a scope.
+class SemaphoreHold {
+ public:
+  explicit SemaphoreHold(std::counting_semaphore<>& semaphore) : semaphore_(semaphore) {
+    semaphore_.acquire();
+  }
+  SemaphoreHold(const SemaphoreHold&) = delete;
+  SemaphoreHold& operator=(const SemaphoreHold&) = delete;
+  ~SemaphoreHold() { semaphore_.release(); }
+
+ private:
+  std::counting_semaphore<>& semaphore_;
+};
+
 }  // namespace
 
+std::int64_t OpenFileLimit() {
+  constexpr rlim_t kMost = 1 << 20;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  return static_cast<std::int64_t>(std::min(limit.rlim_cur, kMost));
+}
+
 void PartitionFiles::Sink::Close() {
-  for (int* fd : {&raw, &extra, &text}) {
-    if (*fd >= 0) ::close(*fd);
-    *fd = -1;
+  for (Output* output : {&raw, &extra, &text}) {
+    if (output->fd >= 0) ::close(output->fd);
+    output->fd = -1;
   }
 }
 
@@ -79,7 +104,9 @@ PartitionFiles::PartitionFiles(fs::path folder, std::string work, int partitions
       work_(std::move(work)),
       partitions_(partitions),
       rank_(rank),
-      ranks_(ranks) {
+      ranks_(ranks),
+      may_stay_open_(OpenFileLimit() / 4),
+      may_open_(std::max<std::int64_t>(OpenFileLimit() / 16, 1)) {
   for (int i = 0; i < partitions; ++i) sinks_.push_back(std::make_unique<Sink>());
 }
 
@@ -91,21 +118,28 @@ fs::path PartitionFiles::CleanFile(int partition) const {
   return folder_ / fmt::format("clean-{}-{}.spill", partition, work_);
 }
 
-void PartitionFiles::Append(const char* kind, int partition, int* fd,
+void PartitionFiles::Append(const char* kind, int partition, Output& output,
                             std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   const fs::path file = FileOf(kind, partition, rank_);
-  if (*fd < 0) {
-    *fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-    if (*fd < 0) Fail("create", file);
+  const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | (output.exists ? 0 : O_CREAT | O_EXCL);
+  if (!output.exists && may_stay_open_.fetch_sub(1) > 0) {
+    output.fd = ::open(file.c_str(), flags, 0600);
+    if (output.fd < 0) Fail("create", file);
   }
-  WriteBytes(*fd, bytes.data(), bytes.size(), file);
+  output.exists = true;
+  if (output.fd >= 0) {
+    WriteBytes(output.fd, bytes.data(), bytes.size(), file);
+    return;
+  }
+  const SemaphoreHold hold(may_open_);
+  WriteBytes(File(file, flags).fd, bytes.data(), bytes.size(), file);
 }
 
 void PartitionFiles::AppendRaw(int partition, std::span<const RawEvent> events) {
   Sink& sink = *sinks_[static_cast<std::size_t>(partition)];
   const std::lock_guard lock(sink.mutex);
-  Append("raw", partition, &sink.raw, std::as_bytes(events));
+  Append("raw", partition, sink.raw, std::as_bytes(events));
 }
 
 void PartitionFiles::AppendExtras(int partition, std::span<RowExtra> extras,
@@ -116,9 +150,9 @@ void PartitionFiles::AppendExtras(int partition, std::span<RowExtra> extras,
     extra.rank = static_cast<std::uint32_t>(rank_);
     extra.text_offset += sink.text_bytes;
   }
-  Append("text", partition, &sink.text, std::as_bytes(std::span(texts)));
+  Append("text", partition, sink.text, std::as_bytes(std::span(texts)));
   sink.text_bytes += texts.size();
-  Append("extra", partition, &sink.extra, std::as_bytes(extras));
+  Append("extra", partition, sink.extra, std::as_bytes(extras));
 }
 
 void PartitionFiles::CloseRaw() {

@@ -3,10 +3,12 @@
 // partial folder, which all ranks share, and are removed before the store gets its final name.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,11 +18,15 @@
 
 namespace sequela {
 
+// How many files the process may have open at once (ulimit -n), at most 2^20.
+std::int64_t OpenFileLimit();
+
 class PartitionFiles {
  public:
   // Partitions and `work` are the same on all ranks; the folder exists. `work` is a part of the
   // files' names that no other ingestion has: whoever was taken for gone and is not neither reads
-  // nor extends these files.
+  // nor extends these files. However many partitions there are, at most a third of the files that
+  // the process may have open are open between two calls and for the calls that run.
   PartitionFiles(std::filesystem::path folder, std::string work, int partitions, int rank,
                  int ranks);
 
@@ -42,16 +48,21 @@ class PartitionFiles {
 
  private:
   friend class KeptTexts;
+  // A file that is appended to; open from the first time on, where the limit allows it.
+  struct Output {
+    int fd = -1;
+    bool exists = false;
+  };
   struct Sink {
     std::mutex mutex;
-    int raw = -1, extra = -1, text = -1;
+    Output raw, extra, text;
     std::uint64_t text_bytes = 0;
     void Close();
     ~Sink() { Close(); }
   };
   std::filesystem::path FileOf(const char* kind, int partition, int rank) const;
   std::filesystem::path CleanFile(int partition) const;
-  void Append(const char* kind, int partition, int* fd, std::span<const std::byte> bytes);
+  void Append(const char* kind, int partition, Output& output, std::span<const std::byte> bytes);
   template <typename T>
   std::vector<T> Take(const char* kind, int partition) const;
 
@@ -61,6 +72,8 @@ class PartitionFiles {
   int rank_;
   int ranks_;
   std::vector<std::unique_ptr<Sink>> sinks_;
+  std::atomic<std::int64_t> may_stay_open_;
+  std::counting_semaphore<> may_open_;  // for one call each, beside those that stay open
 };
 
 // The texts of one partition's extras, as long as they are kept (RemoveClean). One thread at a

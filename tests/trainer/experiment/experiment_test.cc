@@ -122,6 +122,14 @@ TEST(ExperimentErrors, SayWhatWasFoundAndExpected) {
   EXPECT_THAT(ParseError("- a"), HasSubstr("expected sections"));
 }
 
+TEST(ExperimentErrors, NumbersAreDecimalAndTheFileIsOneDocument) {
+  EXPECT_EQ(Parse("schedule: {warmup_steps: 010}").schedule.warmup_steps, 10);
+  EXPECT_THAT(ParseError("schedule: {warmup_steps: 0x10}"), HasSubstr("found '0x10'"));
+  EXPECT_THAT(ParseError("seed: 1\n---\nseed: 2\n"), HasSubstr("2 YAML documents"));
+  EXPECT_THAT(ParseError("optimizer: {learning_rate: .nan}"), HasSubstr("found '.nan'"));
+  EXPECT_THAT(ParseError("data: {store: \"{{ store }}\"}"), HasSubstr("placeholder"));
+}
+
 TEST(ExperimentErrors, RefuseAKeyGivenTwice) {
   EXPECT_THAT(ParseError("seed: 1\ndata:\n  shuffle: true\n  shuffle: false\n"),
               AllOf(StartsWith("my.yaml:4:3: "), HasSubstr("given twice")));
@@ -147,6 +155,8 @@ TEST(Overrides, SetAFieldOrSayWhy) {
   EXPECT_THAT(ErrorOf([&] { ApplyOverride("schedule.steps", e); }), HasSubstr("key.path=value"));
   EXPECT_THAT(ErrorOf([&] { ApplyOverride("schedule.step=5", e); }),
               HasSubstr("nearest known key is schedule.steps"));
+  EXPECT_THAT(ErrorOf([&] { ApplyOverride("data.store={{ store }}", e); }),
+              HasSubstr("placeholder"));
   EXPECT_THAT(ErrorOf([&] { ApplyOverride("schedule.steps=-5", e); }), HasSubstr("at least 0"));
 }
 
