@@ -148,8 +148,7 @@ class ChainChecker {
       Refuse("/chain/token", i, "found a gap token before the first timed event");
     }
     if (has_time_ && Time(i) < Time(i - 1)) {
-      Refuse("/chain/time", i,
-             fmt::format("found {}, earlier than the token before ({})", Time(i), Time(i - 1)));
+      Refuse("/chain/time", i, "found a time before that of the token before");
     }
     if (has_time_ && is_gap && Time(i) == Time(i - 1)) {
       Refuse("/chain/time", i, "found a gap token at the time of the token before");
@@ -166,7 +165,7 @@ class ChainChecker {
     const TokenEntry& entry = Entry(i);
     if (entry.kind == TokenKind::kAge || chain_->token(i) == vocabulary_.bos()) {
       Refuse("/chain/token", i,
-             fmt::format("found \"{}\", which only the heads of windows hold", entry.text));
+             "found [BOS] or an age token, which only the heads of windows hold");
     }
     if (chain_->token(i) == vocabulary_.end() && i + 1 != chain_->size()) {
       Refuse("/chain/token", i, "found [END] before the end of the chain");
@@ -177,13 +176,12 @@ class ChainChecker {
     }
     if (entry.kind == TokenKind::kValue && !HasCode(i) &&
         (i == 0 || !HasCode(i - 1) || Entry(i - 1).kind == TokenKind::kStatic)) {
-      Refuse("/chain/token", i,
-             fmt::format("found \"{}\" without its event before it", entry.text));
+      Refuse("/chain/token", i, "found a value token without its event before it");
     }
     const bool begins_event = entry.kind == TokenKind::kCode || entry.kind == TokenKind::kStatic ||
                               chain_->token(i) == vocabulary_.unk();
     if (begins_event && !HasCode(i)) {
-      Refuse("/chain/code", i, fmt::format("found none at \"{}\", an event", entry.text));
+      Refuse("/chain/code", i, "found none at a token that begins an event");
     }
   }
 
