@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -15,6 +16,7 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
@@ -217,13 +219,33 @@ void CheckSplits(const Shard& shard, const ShardSummary& summary) {
   }
 }
 
+// A reader that takes all shard-*.h5 of the folder would read it as well.
+void RefuseUnlistedShards(const std::filesystem::path& folder, const Manifest& manifest) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with("shard-")) continue;
+    const bool is_listed =
+        std::any_of(manifest.shards.begin(), manifest.shards.end(),
+                    [&](const ShardSummary& shard) { return shard.file_name == name; });
+    if (!is_listed) {
+      throw InputError(
+          "{}: not listed in manifest.json, so no part of this store: move it elsewhere.",
+          entry->path().string());
+    }
+  }
+  if (error) throw InputError("{}: cannot be listed: {}", folder.string(), error.message());
+}
+
 }  // namespace
 
 VerifySummary VerifyStore(const std::filesystem::path& folder) {
   const ChainStore store = [&] {
     const std::filesystem::path file = folder / "manifest.json";
-    if (std::filesystem::exists(file)) {
+    if (PathExists(file)) {
       const Manifest manifest = ParseManifest(ReadFile(file), file);
+      RefuseUnlistedShards(folder, manifest);
       for (std::size_t i = 0; i < manifest.shards.size(); ++i) {
         CheckFileChecksum(folder, manifest, i);
       }
@@ -232,6 +254,7 @@ VerifySummary VerifyStore(const std::filesystem::path& folder) {
   }();
   const Manifest manifest = ParseManifest(store.manifest_json(), folder / "manifest.json");
   VerifySummary summary;
+  summary.has_manifest_digest = manifest.has_digest;
   std::unordered_set<std::int64_t> ids;
   for (std::size_t s = 0; s < manifest.shards.size(); ++s) {
     const Shard shard(folder, manifest, s);
