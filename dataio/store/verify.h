@@ -18,10 +18,10 @@ struct VerifySummary {
 };
 
 // In this order: shards that the manifest does not list, checksums of the files before the HDF5
-// library sees them, structure (ChainStore::
-// Open), checksums of the datasets, then each chain against dataio/CHAIN_FORMAT.md: ranges of
-// tokens and codes, order of kinds and times, values, splits, and subjects that stand once. Throws
-// InputError with the first fault: file, dataset, place, what was found and expected.
+// library sees them, structure (ChainStore::Open), checksums of the datasets, then each chain
+// against dataio/CHAIN_FORMAT.md: ranges of tokens and codes, order of kinds and times, values,
+// splits, and subjects that stand once. Throws InputError with the first fault: file, dataset,
+// place, what was found and expected.
 VerifySummary VerifyStore(const std::filesystem::path& folder);
 
 }  // namespace sequela
