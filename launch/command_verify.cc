@@ -17,6 +17,11 @@ void Verify(const std::string& folder) {
       "  shards   {:>14}\n  bytes    {:>14}\n  subjects {:>14}\n  events   {:>14}\n"
       "  tokens   {:>14}\n",
       summary.shards, summary.bytes, summary.subjects, summary.events, summary.tokens);
+  if (!summary.has_manifest_digest) {
+    fmt::print(
+        "  manifest.json has no digest of its own (a store before version 1.2): changes of its\n"
+        "  tokenization, source and simulation go unseen\n");
+  }
 }
 
 }  // namespace

@@ -177,6 +177,30 @@ ChainView ChainStore::chain(std::int64_t subject_index) const {
   return view;
 }
 
+ChainView ChainStore::checked_chain(std::int64_t subject_index) const {
+  const ChainView view = chain(subject_index);
+  const auto refuse = [&](std::string_view dataset, std::int64_t found, std::int64_t size) {
+    throw InputError(
+        "{}: {}: found {}, expected a number below {}. The store is damaged: `sequela verify` says "
+        "where.",
+        impl_->PlaceOf(subject_index).shard->file().string(), dataset, found, size);
+  };
+  const std::int32_t num_tokens = impl_->vocabulary.size();
+  const std::size_t num_codes = impl_->codes.size();
+  for (std::int64_t i = 0; i < view.size(); ++i) {
+    const std::int32_t token = view.token(i);
+    if (token < 0 || token >= num_tokens) {
+      // A u32 beyond the vocabulary may show up as a negative number.
+      refuse("/chain/token", static_cast<std::uint32_t>(token), num_tokens);
+    }
+    const std::uint32_t code = view.code[static_cast<std::size_t>(i)];
+    if (code != kNoCode && code >= num_codes) {
+      refuse("/chain/code", code, static_cast<std::int64_t>(num_codes));
+    }
+  }
+  return view;
+}
+
 std::int64_t ChainStore::chain_length(std::int64_t subject_index) const {
   const auto [shard, index] = impl_->PlaceOf(subject_index);
   return static_cast<std::int64_t>(shard->subject_offset()[index + 1] -

@@ -81,6 +81,9 @@ class ChainStore {
   std::int64_t num_subjects() const;  // over all shards, in shard order
   std::int64_t num_tokens() const;
   ChainView chain(std::int64_t subject_index) const;  // 0 <= subject_index < num_subjects()
+  // The same chain for readers that look its numbers up in tables: throws InputError where a token
+  // is outside of the vocabulary or a code outside of codes().
+  ChainView checked_chain(std::int64_t subject_index) const;
   std::int64_t chain_length(std::int64_t subject_index) const;
   Split split(std::int64_t subject_index) const;
   std::optional<std::int64_t> FindSubject(std::int64_t subject_id) const;  // its index

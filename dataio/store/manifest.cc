@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/check.h"
+#include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/json_fields.h"
 #include "kernels/base/json_text.h"
@@ -139,6 +140,38 @@ void RefuseOtherFormat(const JsonField& root) {
   }
 }
 
+constexpr std::string_view kDigestKey = "manifest_crc32c";
+constexpr std::string_view kNoDigest = "00000000";
+
+// Where the digits of the digest lie; npos where there is none. It is the last key, so that no text
+// before it can be taken for it.
+std::size_t PlaceOfDigest(std::string_view text) {
+  const std::string key = fmt::format("\"{}\": \"", kDigestKey);
+  const std::size_t place = text.rfind(key);
+  if (place == std::string_view::npos) return place;
+  const std::size_t digits = place + key.size();
+  return text.size() - digits < kNoDigest.size() ? std::string_view::npos : digits;
+}
+
+bool MustHaveDigest(std::string_view version) { return version != "1.0" && version != "1.1"; }
+
+// Every byte of the file counts, white space included. Returns whether there is a digest.
+bool CheckDigest(const JsonField& root, std::string_view text, const std::string& file) {
+  const std::string key(kDigestKey);
+  if (!root.Has(key.c_str()) && !MustHaveDigest(root["format_version"].String())) return false;
+  const std::string& found = root[key.c_str()].String();
+  const std::size_t place = PlaceOfDigest(text);
+  const std::string whole =
+      place == std::string_view::npos ? std::string() : WithDigest(std::string(text));
+  if (whole != text) {
+    throw InputError(
+        "{}: found other bytes than those with the checksum {} at its {}. The file is damaged "
+        "or was changed: copy it again, or ingest again.",
+        file, found, key);
+  }
+  return true;
+}
+
 void ParseFiles(const JsonField& files, Manifest* manifest) {
   for (const char* name : {"codes.json", "vocabulary.json"}) {
     const JsonField file = files[name];
@@ -262,7 +295,15 @@ std::string ToJson(const Manifest& manifest) {
                {"source", ParseJsonText<Json>(manifest.source_json, "source")}};
   if (manifest.simulation_json)
     json["simulation"] = ParseJsonText<Json>(*manifest.simulation_json, "simulation");
-  return json.dump(1) + "\n";
+  json[std::string(kDigestKey)] = kNoDigest;
+  return WithDigest(json.dump(1) + "\n");
+}
+
+std::string WithDigest(std::string json) {
+  const std::size_t place = PlaceOfDigest(json);
+  SEQUELA_CHECK(place != std::string::npos);
+  json.replace(place, kNoDigest.size(), kNoDigest);
+  return json.replace(place, kNoDigest.size(), Hex(Crc32c(json.data(), json.size())));
 }
 
 Manifest ParseManifest(std::string_view text, const std::filesystem::path& file) {
@@ -281,6 +322,7 @@ Manifest ParseManifest(std::string_view text, const std::filesystem::path& file)
   manifest.source_json = root["source"].Object().dump();
   if (root.Has("simulation")) manifest.simulation_json = root["simulation"].Object().dump();
   RefuseContradictions(root, manifest);
+  manifest.has_digest = CheckDigest(root, text, name);
   return manifest;
 }
 

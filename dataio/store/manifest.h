@@ -15,7 +15,7 @@
 namespace sequela {
 
 inline constexpr std::string_view kStoreFormat = "sequela.chain_store";
-inline constexpr std::string_view kStoreVersion = "1.1";
+inline constexpr std::string_view kStoreVersion = "1.2";
 // The major version that this program reads: minor ones only add what an old reader may ignore.
 inline constexpr std::string_view kStoreMajorPrefix = "1.";
 inline constexpr std::array<std::string_view, 10> kDatasetPaths = {
@@ -40,6 +40,7 @@ struct Manifest {
   std::string tokenization_json;
   std::string source_json;
   std::optional<std::string> simulation_json;
+  bool has_digest = false;  // stores before version 1.2 have none
 
   ShardCounts Total() const;
   ShardCounts TotalOf(Split split) const;
@@ -56,11 +57,15 @@ std::string_view TokenTypeName(std::int32_t vocabulary_size);
 // Names the content of a store by all its checksums: 16 hex digits.
 std::string ContentHash(const Manifest& manifest);
 
-// The same bytes for the same manifest. REQUIRES: the three JSON texts are objects.
+// The text of a manifest with its digest, "manifest_crc32c", right: the CRC-32C of the text's bytes
+// where the digest's digits are zeros. REQUIRES: the text has the key.
+std::string WithDigest(std::string json);
+
+// The same bytes for the same manifest, digest included. REQUIRES: the three JSON texts are objects.
 std::string ToJson(const Manifest& manifest);
 
 // Throws InputError where the text is no manifest of a version that this program knows, or
-// contradicts itself.
+// contradicts itself or its digest.
 Manifest ParseManifest(std::string_view json, const std::filesystem::path& file);
 
 }  // namespace sequela

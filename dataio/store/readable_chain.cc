@@ -38,6 +38,12 @@ std::string Duration(std::int64_t microseconds) {
   return fmt::format("{} min", microseconds / (60 * kSecond));
 }
 
+// Wraps, as no record does, rather than overflow: the times are the file's.
+std::int64_t Between(std::int64_t begin_us, std::int64_t end_us) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(end_us) -
+                                   static_cast<std::uint64_t>(begin_us));
+}
+
 // MEDS codes of measurements end in their unit: "LAB//50912//mg/dL".
 std::string UnitOf(const std::string& code) {
   const std::size_t first = code.find("//");
@@ -93,20 +99,21 @@ class Printer {
     text_ += fmt::format("Subject {} ({}): {} events, {} tokens", chain_.subject_id,
                          NameOf(chain_.split), events, chain_.size());
     if (head_.static_end < chain_.size()) {
-      text_ += fmt::format(", over {}", Duration(Time(chain_.size() - 1) - Time(head_.static_end)));
+      text_ += fmt::format(", over {}",
+                           Duration(Between(Time(head_.static_end), Time(chain_.size() - 1))));
     }
     text_ += "\n\nAt all times\n";
   }
 
   void PrintTime(std::int64_t i) {
-    const std::int64_t since_first = Time(i) - Time(head_.static_end);
+    const std::int64_t since_first = Between(Time(head_.static_end), Time(i));
     text_ += fmt::format("\nDay {}, {:02}:{:02}", since_first / kDay, since_first % kDay / kHour,
                          since_first % kHour / (60 * kSecond));
     if (head_.birth_us) {
-      text_ +=
-          fmt::format(", age {:.1f} years", static_cast<double>(Time(i) - *head_.birth_us) / kYear);
+      text_ += fmt::format(", age {:.1f} years",
+                           static_cast<double>(Between(*head_.birth_us, Time(i))) / kYear);
     }
-    if (started_) text_ += fmt::format(" (after {})", Duration(Time(i) - Time(i - 1)));
+    if (started_) text_ += fmt::format(" (after {})", Duration(Between(Time(i - 1), Time(i))));
     text_ += stays_ > 0 ? ", in hospital\n" : "\n";
     started_ = true;
   }
@@ -164,7 +171,7 @@ class Printer {
 }  // namespace
 
 std::string ReadableChain(const ChainStore& store, std::int64_t subject_index) {
-  const ChainView chain = store.chain(subject_index);
+  const ChainView chain = store.checked_chain(subject_index);
   std::vector<std::string_view> texts;
   if (store.has_texts()) texts = store.texts(subject_index);
   return Printer(store, chain, std::move(texts)).Print();

@@ -137,6 +137,13 @@ void Shard::OpenColumn(const Hdf5Reader& reader, const ShardSummary& summary, st
   const auto element = static_cast<std::uint64_t>(SizeOf(dataset.type));
   const std::uint64_t bytes = static_cast<std::uint64_t>(dataset.count) * element;
   if (bytes == 0) return;
+  // Before memory is taken for it. The format knows no compression.
+  if (bytes > summary.file_bytes) {
+    throw InputError(
+        "{}: {}: announces {} bytes, the file has {}. The file is damaged: copy it again, or "
+        "ingest again.",
+        file_.string(), path, bytes, summary.file_bytes);
+  }
   if (dataset.file_offset && (*dataset.file_offset > summary.file_bytes ||
                               bytes > summary.file_bytes - *dataset.file_offset)) {
     throw InputError(

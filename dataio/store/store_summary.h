@@ -28,7 +28,7 @@ struct StoreSummary {
   std::int64_t values = 0;          // tokens with a numeric value
 };
 
-// Reads all chains. Throws InputError where a token is outside of the vocabulary.
+// Reads all chains. Throws InputError where a token or a code is outside of its table.
 StoreSummary Summarize(const ChainStore& store);
 
 }  // namespace sequela

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -15,6 +16,7 @@
 #include "kernels/base/atomic_file.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/path_names.h"
 
 namespace sequela {
 namespace {
@@ -148,8 +150,7 @@ class ChainChecker {
       Refuse("/chain/token", i, "found a gap token before the first timed event");
     }
     if (has_time_ && Time(i) < Time(i - 1)) {
-      Refuse("/chain/time", i,
-             fmt::format("found {}, earlier than the token before ({})", Time(i), Time(i - 1)));
+      Refuse("/chain/time", i, "found a time before that of the token before");
     }
     if (has_time_ && is_gap && Time(i) == Time(i - 1)) {
       Refuse("/chain/time", i, "found a gap token at the time of the token before");
@@ -166,7 +167,7 @@ class ChainChecker {
     const TokenEntry& entry = Entry(i);
     if (entry.kind == TokenKind::kAge || chain_->token(i) == vocabulary_.bos()) {
       Refuse("/chain/token", i,
-             fmt::format("found \"{}\", which only the heads of windows hold", entry.text));
+             "found [BOS] or an age token, which only the heads of windows hold");
     }
     if (chain_->token(i) == vocabulary_.end() && i + 1 != chain_->size()) {
       Refuse("/chain/token", i, "found [END] before the end of the chain");
@@ -177,13 +178,12 @@ class ChainChecker {
     }
     if (entry.kind == TokenKind::kValue && !HasCode(i) &&
         (i == 0 || !HasCode(i - 1) || Entry(i - 1).kind == TokenKind::kStatic)) {
-      Refuse("/chain/token", i,
-             fmt::format("found \"{}\" without its event before it", entry.text));
+      Refuse("/chain/token", i, "found a value token without its event before it");
     }
     const bool begins_event = entry.kind == TokenKind::kCode || entry.kind == TokenKind::kStatic ||
                               chain_->token(i) == vocabulary_.unk();
     if (begins_event && !HasCode(i)) {
-      Refuse("/chain/code", i, fmt::format("found none at \"{}\", an event", entry.text));
+      Refuse("/chain/code", i, "found none at a token that begins an event");
     }
   }
 
@@ -219,13 +219,33 @@ void CheckSplits(const Shard& shard, const ShardSummary& summary) {
   }
 }
 
+// A reader that takes all shard-*.h5 of the folder would read it as well.
+void RefuseUnlistedShards(const std::filesystem::path& folder, const Manifest& manifest) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with("shard-")) continue;
+    const bool is_listed =
+        std::any_of(manifest.shards.begin(), manifest.shards.end(),
+                    [&](const ShardSummary& shard) { return shard.file_name == name; });
+    if (!is_listed) {
+      throw InputError(
+          "{}: not listed in manifest.json, so no part of this store: move it elsewhere.",
+          entry->path().string());
+    }
+  }
+  if (error) throw InputError("{}: cannot be listed: {}", folder.string(), error.message());
+}
+
 }  // namespace
 
 VerifySummary VerifyStore(const std::filesystem::path& folder) {
   const ChainStore store = [&] {
     const std::filesystem::path file = folder / "manifest.json";
-    if (std::filesystem::exists(file)) {
+    if (PathExists(file)) {
       const Manifest manifest = ParseManifest(ReadFile(file), file);
+      RefuseUnlistedShards(folder, manifest);
       for (std::size_t i = 0; i < manifest.shards.size(); ++i) {
         CheckFileChecksum(folder, manifest, i);
       }
@@ -234,6 +254,7 @@ VerifySummary VerifyStore(const std::filesystem::path& folder) {
   }();
   const Manifest manifest = ParseManifest(store.manifest_json(), folder / "manifest.json");
   VerifySummary summary;
+  summary.has_manifest_digest = manifest.has_digest;
   std::unordered_set<std::int64_t> ids;
   for (std::size_t s = 0; s < manifest.shards.size(); ++s) {
     const Shard shard(folder, manifest, s);

@@ -12,12 +12,16 @@ struct VerifySummary {
   std::int64_t events = 0;  // tokens with a code
   std::int64_t tokens = 0;
   std::uint64_t bytes = 0;  // of the shards
+  // Whether the manifest has a digest of its own; without it (stores before version 1.2) changes of
+  // what no other checksum covers go unseen: tokenization, source, simulation.
+  bool has_manifest_digest = false;
 };
 
-// In this order: checksums of the files before the HDF5 library sees them, structure (ChainStore::
-// Open), checksums of the datasets, then each chain against dataio/CHAIN_FORMAT.md: ranges of
-// tokens and codes, order of kinds and times, values, splits, and subjects that stand once. Throws
-// InputError with the first fault: file, dataset, place, what was found and expected.
+// In this order: shards that the manifest does not list, checksums of the files before the HDF5
+// library sees them, structure (ChainStore::Open), checksums of the datasets, then each chain
+// against dataio/CHAIN_FORMAT.md: ranges of tokens and codes, order of kinds and times, values,
+// splits, and subjects that stand once. Throws InputError with the first fault: file, dataset,
+// place, what was found and expected.
 VerifySummary VerifyStore(const std::filesystem::path& folder);
 
 }  // namespace sequela

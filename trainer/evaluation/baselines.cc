@@ -27,7 +27,7 @@ SequenceSource ShareOf(const ChainStore& store, bool for_tuning, MakeSequence ma
       const Split split = store.split(i);
       if (split == Split::kHeldOut) continue;
       const bool tunes = has_tuning ? split == Split::kTuning : train_index++ % kHeldBack == 0;
-      if (tunes == for_tuning) visit(make(store.chain(i)));
+      if (tunes == for_tuning) visit(make(store.checked_chain(i)));
     }
   };
 }

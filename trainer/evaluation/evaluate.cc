@@ -196,7 +196,7 @@ void Evaluation::ScoreBaselines() {
   const NgramModel codes = FitCodeBaseline(store_, groups_);
   for (std::int64_t row = communicator_.rank(); row < subjects_.size();
        row += communicator_.size()) {
-    const ChainView chain = store_.chain(subjects_.index[static_cast<std::size_t>(row)]);
+    const ChainView chain = store_.checked_chain(subjects_.index[static_cast<std::size_t>(row)]);
     AddTokenBaseline(row, chain, tokens);
     AddCodeBaseline(row, chain, codes);
     if (truth_.oracle) AddOracle(row, chain);

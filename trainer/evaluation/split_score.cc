@@ -51,7 +51,7 @@ bool SplitHasTargets(const ChainStore& store, Split split) {
   const Vocabulary& vocabulary = store.vocabulary();
   for (std::int64_t subject = 0; subject < store.num_subjects(); ++subject) {
     if (store.split(subject) != split) continue;
-    const ChainView chain = store.chain(subject);
+    const ChainView chain = store.checked_chain(subject);
     for (std::int64_t i = 0; i < chain.size(); ++i) {
       if (IsTarget(vocabulary[chain.token(i)])) return true;
     }

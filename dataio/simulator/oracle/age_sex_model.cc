@@ -28,7 +28,7 @@ AgeSexModel::AgeSexModel(const ChainStore& store, const SimulatorOracle& oracle)
     if (store.split(s) != Split::kTrain) {
       continue;
     }
-    const ChainView chain = store.chain(s);
+    const ChainView chain = store.checked_chain(s);
     const LifeState born = oracle.StateBefore(chain, 0);
     oracle.OutcomeProbabilities(chain, &distribution);
     for (const std::int64_t position : distribution.position) {

@@ -24,7 +24,7 @@ struct SubjectSums {
 
 SubjectSums SumSubject(const ChainStore& store, const SimulatorOracle& oracle,
                        const AgeSexModel& reference, std::int64_t subject) {
-  const ChainView chain = store.chain(subject);
+  const ChainView chain = store.checked_chain(subject);
   SubjectSums sums;
   std::vector<double> log_probability;
   std::vector<double> entropy;
@@ -108,7 +108,7 @@ void AddRisks(const ChainStore& store, const SimulatorOracle& oracle,
               OracleReport* report) {
   std::vector<std::int64_t> sample;
   for (const std::int64_t subject : subjects) {
-    const ChainView chain = store.chain(subject);
+    const ChainView chain = store.checked_chain(subject);
     if (static_cast<std::int64_t>(sample.size()) < options.risk_subjects &&
         MiddleOf(store, chain) < chain.size()) {
       sample.push_back(subject);
@@ -123,7 +123,7 @@ void AddRisks(const ChainStore& store, const SimulatorOracle& oracle,
   std::vector<std::vector<RiskEstimate>> risks(sample.size());
   RunTasks(options.threads, static_cast<std::int64_t>(sample.size()), [&](int, std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    const ChainView chain = store.chain(sample[at]);
+    const ChainView chain = store.checked_chain(sample[at]);
     states[at] = oracle.StateBefore(chain, MiddleOf(store, chain));
     risks[at] = RisksWithin(process, states[at], states[at].now_us,
                             std::llround(options.horizon_years * kMicrosecondsPerYear), anchors,

@@ -8,7 +8,7 @@ namespace sequela {
 void OutcomeExcess::LookUp(std::int64_t subject) {
   if (subject == subject_) return;
   subject_ = subject;
-  const ChainView chain = store_.chain(subject);
+  const ChainView chain = store_.checked_chain(subject);
   oracle_.OutcomeProbabilities(chain, &distribution_);
   if (distribution_.position.empty()) return;
   const LifeState state = oracle_.StateBefore(chain, distribution_.position.front());
