@@ -22,9 +22,12 @@ using ::testing::IsEmpty;
 using testing::MessageOf;
 using ::testing::Not;
 
-// A mapping of the one table `t.csv` with columns id, time and what `more` says.
+// A mapping of the one table `t.csv` with columns id, time and what `more` says; events are coded A
+// unless that says another code.
 std::string OneTable(const std::string& more = "", const std::string& top = "") {
-  return top + "tables:\n  - {file: t.csv, subject: id, time: time, code: A" + more + "}\n";
+  const bool coded = more.find("code: ") != std::string::npos;
+  return top + "tables:\n  - {file: t.csv, subject: id, time: time" + (coded ? "" : ", code: A") +
+         more + "}\n";
 }
 
 std::int64_t Lost(const IngestCsvReport& report, Loss loss) {
