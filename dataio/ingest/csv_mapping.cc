@@ -82,8 +82,15 @@ void ReadOffset(const YamlValue& value, CsvEvent& event) {
   event.offset_minutes = minutes;
 }
 
-// Fields that an event has, and that a table may give for all of its events.
-YamlValue::Fields EventFields(CsvEvent& event) {
+using Fields = YamlValue::Fields;
+
+Fields Joined(Fields a, Fields b) {
+  a.merge(b);
+  return a;
+}
+
+// What happened.
+Fields ContentFields(CsvEvent& event) {
   return {
       {"code",
        [&](const YamlValue& v) {
@@ -96,6 +103,32 @@ YamlValue::Fields EventFields(CsvEvent& event) {
       {"value_suffix", [&](const YamlValue& v) { event.value_suffix = v.AsString(); }},
       {"require_value", [&](const YamlValue& v) { event.require_value = v.AsBool(); }},
       {"text", [&](const YamlValue& v) { event.text = ReadName(v); }},
+  };
+}
+
+// When it happened.
+Fields TimeFields(CsvEvent& event) {
+  return {
+      {"offset_minutes", [&](const YamlValue& v) { ReadOffset(v, event); }},
+      {"time", [&](const YamlValue& v) { event.time_column = ReadName(v); }},
+      {"time_format",
+       [&](const YamlValue& v) {
+         event.time_format = v.AsString();
+         const std::string fault = FaultOfTimeFormat(event.time_format);
+         if (!fault.empty()) v.Fail(fault);
+       }},
+      {"empty_time",
+       [&](const YamlValue& v) {
+         event.empty_time = static_cast<CsvEvent::EmptyTime>(v.OneOf({"lost", "skip", "static"}));
+       }},
+      {"static", [&](const YamlValue& v) { event.is_static = v.AsBool(); }},
+      {"birth_age", [&](const YamlValue& v) { event.birth_age = ReadName(v); }},
+  };
+}
+
+// Which rows have such an event.
+Fields RowFields(CsvEvent& event) {
+  return {
       {"when", [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, false)); }},
       {"unless", [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, true)); }},
       {"once",
@@ -109,22 +142,13 @@ YamlValue::Fields EventFields(CsvEvent& event) {
          if (order < 0 || order > 1000) v.Fail("an order lies between 0 and 1000");
          event.order = static_cast<int>(order);
        }},
-      {"offset_minutes", [&](const YamlValue& v) { ReadOffset(v, event); }},
-      {"time", [&](const YamlValue& v) { event.time_column = ReadName(v); }},
-      {"time_format",
-       [&](const YamlValue& v) {
-         event.time_format = v.AsString();
-         const std::string fault = FaultOfTimeFormat(event.time_format);
-         if (!fault.empty()) v.Fail(fault);
-       }},
-      {"empty_time",
-       [&](const YamlValue& v) {
-         event.empty_time = static_cast<CsvEvent::EmptyTime>(v.OneOf({"lost", "skip", "static"}));
-       }},
       {"allow_lost", [&](const YamlValue& v) { event.allow_lost = ReadLosses(v); }},
-      {"static", [&](const YamlValue& v) { event.is_static = v.AsBool(); }},
-      {"birth_age", [&](const YamlValue& v) { event.birth_age = ReadName(v); }},
   };
+}
+
+// Fields that an event has, and that a table may give for all of its events.
+Fields EventFields(CsvEvent& event) {
+  return Joined(ContentFields(event), Joined(TimeFields(event), RowFields(event)));
 }
 
 void CheckEvent(const YamlValue& place, const CsvEvent& event, const CsvTable& table) {
@@ -146,29 +170,17 @@ void CheckEvent(const YamlValue& place, const CsvEvent& event, const CsvTable& t
   }
 }
 
-CsvTable ReadTable(const YamlValue& value, char delimiter) {
-  CsvTable table;
-  table.delimiter = delimiter;
-  CsvEvent common;
-  std::optional<YamlValue> events;
-  std::vector<std::string> measurements;
+// One event a column that holds a number, coded "prefix//column".
+struct Measurements {
+  std::vector<std::string> columns;
   std::string prefix;
-  YamlValue::Fields fields = EventFields(common);
-  fields["file"] = [&](const YamlValue& v) { table.file = ReadName(v); };
-  fields["key"] = [&](const YamlValue& v) { table.key = ReadName(v); };
-  fields["subject"] = [&](const YamlValue& v) { table.subject = ReadName(v); };
-  fields["delimiter"] = [&](const YamlValue& v) { table.delimiter = ReadDelimiter(v); };
-  fields["events"] = [&](const YamlValue& v) { events = v; };
-  // One event a column that holds a number, coded "prefix//column".
-  fields["measurements"] = [&](const YamlValue& v) { measurements = v.AsStrings(); };
-  fields["prefix"] = [&](const YamlValue& v) { prefix = v.AsString(); };
-  value.ReadFields(fields);
-  table.allow_lost = common.allow_lost;
-  if (table.file.empty()) value.Fail("no 'file'");
-  if (!table.key && !table.subject) value.Fail("needs 'subject' or 'key': whose events are these?");
-  for (const std::string& column : measurements) {
+};
+
+void AddEvents(const YamlValue& value, const CsvEvent& common, const Measurements& measurements,
+               const std::optional<YamlValue>& events, CsvTable& table) {
+  for (const std::string& column : measurements.columns) {
     CsvEvent event = common;
-    event.codes = {Read<CodeTemplate>(value, prefix + "//" + column)};
+    event.codes = {Read<CodeTemplate>(value, measurements.prefix + "//" + column)};
     event.value = column;
     event.require_value = true;
     table.events.push_back(std::move(event));
@@ -182,6 +194,27 @@ CsvTable ReadTable(const YamlValue& value, char delimiter) {
     }
   }
   if (table.events.empty()) table.events.push_back(common);
+}
+
+CsvTable ReadTable(const YamlValue& value, char delimiter) {
+  CsvTable table;
+  table.delimiter = delimiter;
+  CsvEvent common;
+  std::optional<YamlValue> events;
+  Measurements measurements;
+  value.ReadFields(
+      Joined(EventFields(common),
+             {{"file", [&](const YamlValue& v) { table.file = ReadName(v); }},
+              {"key", [&](const YamlValue& v) { table.key = ReadName(v); }},
+              {"subject", [&](const YamlValue& v) { table.subject = ReadName(v); }},
+              {"delimiter", [&](const YamlValue& v) { table.delimiter = ReadDelimiter(v); }},
+              {"events", [&](const YamlValue& v) { events = v; }},
+              {"measurements", [&](const YamlValue& v) { measurements.columns = v.AsStrings(); }},
+              {"prefix", [&](const YamlValue& v) { measurements.prefix = v.AsString(); }}}));
+  table.allow_lost = common.allow_lost;
+  if (table.file.empty()) value.Fail("no 'file'");
+  if (!table.key && !table.subject) value.Fail("needs 'subject' or 'key': whose events are these?");
+  AddEvents(value, common, measurements, events, table);
   for (const CsvEvent& event : table.events) CheckEvent(value, event, table);
   return table;
 }
@@ -213,25 +246,15 @@ CsvAnchors ReadAnchors(const YamlValue& value, char delimiter) {
   return a;
 }
 
-}  // namespace
+Fields DatasetFields(MedsDatasetInfo& dataset) {
+  return {{"name", [&](const YamlValue& v) { dataset.dataset_name = v.AsString(); }},
+          {"version", [&](const YamlValue& v) { dataset.dataset_version = v.AsString(); }},
+          {"license", [&](const YamlValue& v) { dataset.license = v.AsString(); }}};
+}
 
-CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
-  CsvMapping m;
-  char delimiter = ',';
-  std::optional<YamlValue> anchors;
-  std::optional<YamlValue> tables;
-  m.dataset.etl_name = "sequela ingest-csv";
-  m.dataset.etl_version = SEQUELA_VERSION;
-  YamlValue::Load(yaml_file).ReadFields({
-      {"dataset",
-       [&](const YamlValue& v) {
-         v.ReadFields(
-             {{"name", [&](const YamlValue& x) { m.dataset.dataset_name = x.AsString(); }},
-              {"version", [&](const YamlValue& x) { m.dataset.dataset_version = x.AsString(); }},
-              {"license", [&](const YamlValue& x) { m.dataset.license = x.AsString(); }}});
-       }},
-      {"folder",
-       [&](const YamlValue& v) { m.folder = yaml_file.parent_path() / ExpandHome(v.AsString()); }},
+// How fields of all tables are read.
+Fields ReadingFields(CsvMapping& m) {
+  return {
       {"subject_pattern",
        [&](const YamlValue& v) { m.subject_pattern = Read<Pattern>(v, v.AsString()); }},
       {"subject_scale",
@@ -239,7 +262,6 @@ CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
          m.subject_scale = v.AsInteger();
          if (m.subject_scale < 1) v.Fail("a scale is 1 or more");
        }},
-      {"delimiter", [&](const YamlValue& v) { delimiter = ReadDelimiter(v); }},
       {"time_offsets",
        [&](const YamlValue& v) {
          m.time_offsets = v.OneOf({"utc", "local"}) == 0 ? TimeOffsets::kUtc : TimeOffsets::kLocal;
@@ -256,11 +278,38 @@ CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
            if (std::isnan(NumberOf({}, m.numbers[text]))) number.Fail("a number is expected");
          }
        }},
-      {"splits", [&](const YamlValue& v) { m.splits_file = v.AsString(); }},
-      {"codes", [&](const YamlValue& v) { m.codes_file = v.AsString(); }},
-      {"anchors", [&](const YamlValue& v) { anchors = v; }},
-      {"tables", [&](const YamlValue& v) { tables = v; }},
-  });
+  };
+}
+
+void RequireAnchorsForKeys(const CsvMapping& m, const std::filesystem::path& yaml_file) {
+  if (m.tables.empty()) throw InputError("{}: no 'tables'.", yaml_file.string());
+  for (const CsvTable& table : m.tables) {
+    if (!table.key || m.anchors) continue;
+    throw InputError("{}: table {} has a 'key', but there are no 'anchors'.", yaml_file.string(),
+                     table.file);
+  }
+}
+
+}  // namespace
+
+CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
+  CsvMapping m;
+  char delimiter = ',';
+  std::optional<YamlValue> anchors;
+  std::optional<YamlValue> tables;
+  m.folder = yaml_file.parent_path();
+  m.dataset.etl_name = "sequela ingest-csv";
+  m.dataset.etl_version = SEQUELA_VERSION;
+  YamlValue::Load(yaml_file).ReadFields(Joined(
+      ReadingFields(m),
+      {{"dataset", [&](const YamlValue& v) { v.ReadFields(DatasetFields(m.dataset)); }},
+       {"folder",
+        [&](const YamlValue& v) { m.folder = yaml_file.parent_path() / ExpandHome(v.AsString()); }},
+       {"delimiter", [&](const YamlValue& v) { delimiter = ReadDelimiter(v); }},
+       {"splits", [&](const YamlValue& v) { m.splits_file = v.AsString(); }},
+       {"codes", [&](const YamlValue& v) { m.codes_file = v.AsString(); }},
+       {"anchors", [&](const YamlValue& v) { anchors = v; }},
+       {"tables", [&](const YamlValue& v) { tables = v; }}}));
   // After `delimiter`, wherever it stands.
   if (anchors) m.anchors = ReadAnchors(*anchors, delimiter);
   if (tables) {
@@ -268,13 +317,7 @@ CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
       m.tables.push_back(ReadTable(table, delimiter));
     }
   }
-  if (m.tables.empty()) throw InputError("{}: no 'tables'.", yaml_file.string());
-  for (const CsvTable& table : m.tables) {
-    if (table.key && !m.anchors) {
-      throw InputError("{}: table {} has a 'key', but there are no 'anchors'.", yaml_file.string(),
-                       table.file);
-    }
-  }
+  RequireAnchorsForKeys(m, yaml_file);
   return m;
 }
 

@@ -76,7 +76,7 @@ struct CsvAnchors {
 
 struct CsvMapping {
   MedsDatasetInfo dataset;
-  std::filesystem::path folder;            // of the tables
+  std::filesystem::path folder;            // of the tables; by default that of the mapping
   std::optional<Pattern> subject_pattern;  // two groups of digits: first * subject_scale + second
   std::int64_t subject_scale = 1'000'000;
   std::map<std::string, std::string> numbers;  // texts that stand for numbers: "> 89": "90"

@@ -27,9 +27,9 @@
 #include "dataio/ingest/reading/source_files.h"
 #include "dataio/ingest/splits.h"
 #include "dataio/ingest/writing/report_parts.h"
+#include "dataio/ingest/writing/shared_folder.h"
 #include "dataio/ingest/writing/write_store.h"
 #include "dataio/store/chain_store_writer.h"
-#include "kernels/base/atomic_file.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/int_math.h"
 #include "kernels/base/json_text.h"
@@ -43,41 +43,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kLeastMemory = 64LL << 20;
 constexpr std::int64_t kReaderMemory = 128LL << 20;
-
-// The output folder: made by rank 0, used by all. What rank 0 refuses, all refuse.
-class SharedFolder {
- public:
-  SharedFolder(const fs::path& out, const Ranks& ranks)
-      : ranks_(ranks), path_(PartialFolder::NameFor(out)) {
-    const std::string refusal = ranks.Exchange(ranks.index == 0 ? Make(out) : "").front();
-    if (!refusal.empty()) throw InputError(refusal);
-    work_name_ = ranks.Exchange(mine_ ? mine_->work_name() : "").front();
-  }
-  const fs::path& path() const { return path_; }
-  const std::string& work_name() const { return work_name_; }
-  std::string takeover() const { return mine_ ? mine_->takeover() : ""; }
-  void Commit() {
-    ranks_.Exchange("");
-    if (mine_) mine_->Commit();
-    ranks_.Exchange("");
-  }
-
- private:
-  // What is refused, or an empty text.
-  std::string Make(const fs::path& out) {
-    try {
-      mine_.emplace(out);
-      return "";
-    } catch (const InputError& error) {
-      return error.what();
-    }
-  }
-
-  const Ranks& ranks_;
-  fs::path path_;
-  std::string work_name_;
-  std::optional<PartialFolder> mine_;
-};
 
 class Ingester {
  public:

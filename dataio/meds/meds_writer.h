@@ -24,7 +24,9 @@ class MedsFileWriter {
   static constexpr float kNoValue = std::numeric_limits<float>::quiet_NaN();
   struct Options {
     bool text_column = false;  // write a text_value column
+    // A row group ends at so many rows or, about, bytes, whichever comes first.
     std::int64_t row_group_rows = 1 << 20;
+    std::int64_t row_group_bytes = 64 << 20;
   };
 
   // Creates `file` and the folders above it. Throws MachineError.

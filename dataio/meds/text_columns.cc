@@ -7,19 +7,12 @@
 
 #include "dataio/base/settings_reader.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/printable_text.h"
 
 namespace sequela {
 namespace {
 
 constexpr std::size_t kMostNames = 40;
-
-// A name with what could change a terminal's state replaced.
-std::string Printable(std::string name) {
-  std::replace_if(
-      name.begin(), name.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
-  return name;
-}
 
 std::string ListOf(const std::vector<std::string>& names) {
   std::string list;

@@ -42,6 +42,16 @@ std::string Tidy(std::string_view text) {
   return tidy;
 }
 
+// The last `count` parts, or as many as there are.
+std::string LastWords(const std::string& text, const std::string& separator, std::size_t count) {
+  const std::vector<std::string> words = Cut(text, separator);
+  std::string last;
+  for (std::size_t i = words.size() - std::min(words.size(), count); i < words.size(); ++i) {
+    last += (last.empty() ? "" : separator) + words[i];
+  }
+  return last;
+}
+
 }  // namespace
 
 CodeTemplate::Filter CodeTemplate::ParseFilter(const std::string& text) {
@@ -112,17 +122,22 @@ std::string CodeTemplate::Filtered(std::string text, const Filter& filter) {
     case Filter::Kind::kDropLast:
       if (found != std::string::npos) text.resize(found);
       break;
-    case Filter::Kind::kLast: {
-      const std::vector<std::string> words = Cut(text, filter.separator);
-      const auto keep = std::min<std::size_t>(words.size(), static_cast<std::size_t>(filter.count));
-      text.clear();
-      for (std::size_t i = words.size() - keep; i < words.size(); ++i) {
-        text += (text.empty() ? "" : filter.separator) + words[i];
-      }
+    case Filter::Kind::kLast:
+      text = LastWords(text, filter.separator, static_cast<std::size_t>(filter.count));
       break;
-    }
   }
   return text;
+}
+
+// A column's text through its filters; tidied where none of them is `exact`.
+std::string CodeTemplate::ColumnText(const Part& part, std::string_view given) {
+  std::string text(given);
+  bool exact = false;
+  for (const Filter& filter : part.filters) {
+    exact = exact || filter.kind == Filter::Kind::kExact;
+    text = Filtered(std::move(text), filter);
+  }
+  return exact ? text : Tidy(text);
 }
 
 std::string CodeTemplate::Expand(const std::vector<std::string_view>& row, bool* complete) const {
@@ -131,13 +146,7 @@ std::string CodeTemplate::Expand(const std::vector<std::string_view>& row, bool*
   for (const Part& part : parts_) {
     code += part.literal;
     if (!part.column) continue;
-    std::string text(row[*part.column]);
-    bool exact = false;
-    for (const Filter& filter : part.filters) {
-      exact = exact || filter.kind == Filter::Kind::kExact;
-      text = Filtered(std::move(text), filter);
-    }
-    if (!exact) text = Tidy(text);
+    const std::string text = ColumnText(part, row[*part.column]);
     *complete = *complete && !text.empty();
     code += text.empty() ? "UNK" : text;
   }

@@ -33,6 +33,7 @@ class CodeTemplate {
   };
   static Filter ParseFilter(const std::string& text);
   static std::string Filtered(std::string text, const Filter& filter);
+  static std::string ColumnText(const Part& part, std::string_view given);
   std::string text_;
   std::vector<Part> parts_;
   std::vector<std::string> columns_;

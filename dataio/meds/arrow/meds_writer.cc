@@ -109,10 +109,12 @@ struct MedsFileWriter::Impl {
   arrow::FloatBuilder value;
   arrow::LargeStringBuilder text;
   std::int64_t rows = 0;
+  std::int64_t buffered_bytes = 0;
   bool finished = false;
 
   void Flush() {
     const std::int64_t count = subject.length();
+    buffered_bytes = 0;
     std::vector<std::shared_ptr<arrow::Array>> columns = {
         FinishArray(subject, file), FinishArray(time, file), FinishArray(code, file),
         FinishArray(value, file)};
@@ -155,7 +157,12 @@ void MedsFileWriter::Append(std::int64_t subject_id, std::int64_t time_us, std::
     CheckWrite(text.data() == nullptr ? to.text.AppendNull() : to.text.Append(text), to.file);
   }
   ++to.rows;
-  if (to.subject.length() >= to.options.row_group_rows) to.Flush();
+  // Subject, time, value and the texts' offsets take 32 bytes.
+  to.buffered_bytes += 32 + static_cast<std::int64_t>(code.size() + text.size());
+  if (to.subject.length() >= to.options.row_group_rows ||
+      to.buffered_bytes >= to.options.row_group_bytes) {
+    to.Flush();
+  }
 }
 
 std::int64_t MedsFileWriter::rows() const { return impl_->rows; }

@@ -70,10 +70,16 @@ std::shared_ptr<arrow::Array> ArrayOf(const OddColumn& column) {
         arrow::MakeArrayOfNull(arrow::null(), static_cast<std::int64_t>(column.values.size())));
   auto text = Strings(arrow::StringBuilder(), column);
   if (column.type == "string") return text;
-  if (column.type == "timestamp[us, UTC]") {
+  if (column.type == "struct") {
+    return Must(arrow::StructArray::Make({text}, std::vector<std::string>{"part"}));
+  }
+  constexpr std::string_view kZoned = "timestamp[us, ";
+  if (column.type.starts_with(kZoned)) {
     const auto plain = Must(arrow::compute::Cast(*text, TypeOf("timestamp[us]")));
     auto data = plain->data()->Copy();
-    data->type = arrow::timestamp(arrow::TimeUnit::MICRO, "UTC");
+    std::string zone = column.type.substr(kZoned.size());
+    zone.pop_back();
+    data->type = arrow::timestamp(arrow::TimeUnit::MICRO, zone);
     return arrow::MakeArray(data);
   }
   return Must(arrow::compute::Cast(*text, TypeOf(column.type)));

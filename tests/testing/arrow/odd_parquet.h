@@ -10,8 +10,8 @@
 namespace sequela::testing {
 
 // `type` as Arrow prints it: int32, uint64, float, double, decimal128(12, 3), string, large_string,
-// string_view, dictionary, null, timestamp[ms], timestamp[us, UTC], date32, bool. Values as text, cast to
-// it.
+// string_view, dictionary, null, timestamp[ms], timestamp[us, ZONE], date32, bool; or struct, of one string
+// named part. Values as text, cast to it.
 struct OddColumn {
   std::string name;
   std::string type;
