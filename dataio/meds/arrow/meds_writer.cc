@@ -120,7 +120,7 @@ struct MedsFileWriter::Impl {
         FinishArray(value, file)};
     if (options.text_column) columns.push_back(FinishArray(text, file));
     if (count == 0) return;
-    CheckWrite(writer->WriteTable(*arrow::Table::Make(schema, std::move(columns)), count), file);
+    CheckWrite(writer->WriteTable(*arrow::Table::Make(schema, columns), count), file);
   }
 };
 

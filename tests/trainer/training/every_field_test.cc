@@ -16,7 +16,7 @@
 #include "trainer/experiment/experiment_fields.h"
 #include "trainer/experiment/experiment_yaml.h"
 #include "trainer/training/memory_plan.h"
-#include "trainer/training/run/run_setup.h"
+#include "trainer/training/run/prepared_run.h"
 #include "trainer/training/train_loop.h"
 
 namespace sequela {
@@ -137,7 +137,7 @@ class EveryFieldTest : public ::testing::Test {
 
   // What is decided before the training begins: threads, and memory of one rank of two.
   static std::string OptionsText(const Experiment& experiment) {
-    const RunSetup setup(experiment, {.dry_run = true}, World::Instance());
+    const PreparedRun setup(experiment, {.dry_run = true}, World::Instance());
     const MemoryPlan plan = PlanMemory(setup.config, setup.state_options, 2);
     return fmt::format("threads {}, bytes {} {} {} {}\n", setup.state_options.decoder.num_threads,
                        plan.weight_bytes, plan.gradient_bytes, plan.optimizer_bytes,
