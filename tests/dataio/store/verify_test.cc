@@ -252,8 +252,13 @@ TEST_F(ChainRulesTest, EachBrokenRuleIsNamed) {
 
 TEST_F(ChainRulesTest, NoMessageHoldsATimeOrAResult) {
   EXPECT_THAT(VerifyChain([](TinyChain* c) { c->time_us[4] = 777; }), Not(HasSubstr("777")));
-  EXPECT_THAT(VerifyChain([](TinyChain* c) { c->token[4] = c->token[5]; }),
-              AllOf(HasSubstr("/chain/token[5]"), Not(HasSubstr("=high"))));
+  const auto begin_with_a_result = [](TinyChain* c) {
+    c->token[2] = c->token[5];
+    c->code[2] = kNoCode;
+  };
+  EXPECT_THAT(VerifyChain(begin_with_a_result),
+              AllOf(HasSubstr("/chain/token[2]"), HasSubstr("value token without its event"),
+                    Not(HasSubstr("=high"))));
 }
 
 // Whoever looks the numbers up checks them, not only VerifyStore.
