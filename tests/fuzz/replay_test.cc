@@ -41,13 +41,14 @@ TEST_P(ReplayTest, EveryKeptInputIsAcceptedOrRefused) {
 }
 
 // A target whose inputs are all refused at their first byte tests nothing.
-TEST_P(ReplayTest, SomeKeptInputIsAccepted) {
-  const std::vector<fs::path> inputs = InputsOf(GetParam());
-  EXPECT_TRUE(std::any_of(inputs.begin(), inputs.end(), [](const fs::path& input) {
-    if (!input.filename().string().starts_with("valid")) return false;
+TEST_P(ReplayTest, InputsNamedValidAreAccepted) {
+  int valid = 0;
+  for (const fs::path& input : InputsOf(GetParam())) {
+    if (!input.filename().string().starts_with("valid")) continue;
     EXPECT_NO_THROW(GetParam().read(ReadFile(input))) << input;
-    return true;
-  })) << "no input whose name begins with 'valid'";
+    ++valid;
+  }
+  EXPECT_GT(valid, 0) << "no input whose name begins with 'valid'";
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, ReplayTest,

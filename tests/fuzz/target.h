@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <ostream>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,7 @@ struct FuzzTarget {
   std::string_view name;  // of its folder below tests/fuzz/corpus
   void (*read)(std::string_view input);
 };
+inline void PrintTo(const FuzzTarget& target, std::ostream* out) { *out << target.name; }
 std::span<const FuzzTarget> FuzzTargets();
 // Null where there is none.
 const FuzzTarget* FindFuzzTarget(std::string_view name);
