@@ -5,6 +5,10 @@
 #include "kernels/base/check.h"
 #include "tests/fuzz/target.h"
 
+#ifndef SEQUELA_FUZZ_TARGET  // for tools that read this file by itself
+#define SEQUELA_FUZZ_TARGET ""
+#endif
+
 // NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sequela::testing;

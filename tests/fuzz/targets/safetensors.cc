@@ -2,6 +2,8 @@
 // is put before it. An input that begins with 'r' is a whole file (raw) behind that byte instead.
 #include "runtime/safetensors.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "kernels/base/check.h"
@@ -30,7 +32,9 @@ void ReadSafetensors(std::string_view input) {
     for (const std::byte byte : entry.bytes) sum += std::to_integer<std::uint32_t>(byte);
     SEQUELA_CHECK(file.Find(entry.name) == &entry);
     std::vector<float> values;
-    if (entry.dtype && entry.num_elements() <= 1 << 16) {
+    constexpr std::array<std::string_view, 4> kNumbers = {"F32", "BF16", "F16", "F64"};
+    const bool is_number = std::ranges::find(kNumbers, entry.type) != kNumbers.end();
+    if (is_number && entry.num_elements() <= 1 << 16) {
       values.resize(static_cast<std::size_t>(entry.num_elements()));
       file.ReadFloats(entry.name, entry.shape, values);
     }
