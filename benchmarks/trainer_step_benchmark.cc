@@ -33,6 +33,7 @@
 #include "benchmarks/device_rate.h"
 #include "benchmarks/document_mix.h"
 #include "benchmarks/machine_rate.h"
+#include "benchmarks/noise.h"
 #include "kernels/base/philox.h"
 #include "kernels/gemm.h"
 #include "runtime/step_timer.h"
@@ -169,26 +170,15 @@ std::shared_ptr<Device> DeviceOf(const Settings& settings) {
   return {&HostDevice(), [](Device*) {}};  // lives as long as the program
 }
 
-// Weights of a GPU's model: a block of noise again and again. The initializer's own numbers take
-// one core half a minute a billion, and time knows no difference.
+// Weights of a GPU's model. The initializer's own numbers take one core half a minute a billion, and
+// time knows no difference.
 void FillWeights(const ParameterPiece& piece, std::span<float> values) {
-  static const std::vector<float> block = [] {
-    std::vector<float> noise((std::size_t{1} << 18) + 7);
-    PhiloxStream stream(1, HashName("benchmark weights"), 0);
-    for (float& value : noise) {
-      value = 0.07F * (static_cast<float>(stream.NextWord()) * 0x1.0p-32F - 0.5F);
-    }
-    return noise;
-  }();
   if (piece.num_dims == 1) {
     std::fill(values.begin(), values.end(), 1.0F);
     return;
   }
-  while (!values.empty()) {
-    const std::size_t count = std::min(block.size(), values.size());
-    std::copy_n(block.begin(), count, values.begin());
-    values = values.subspan(count);
-  }
+  const std::span<std::byte> bytes = std::as_writable_bytes(values);
+  benchmarks::FillWithNoise(HostDevice(), bytes.data(), std::ssize(bytes), DType::kFloat32, 0.02F);
 }
 
 // The model, its batches and the clock.

@@ -3,6 +3,7 @@
 function(sequela_folder name)
   # Relative, so that no folder above the sources is taken for a part.
   file(GLOB_RECURSE sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "^kernels/base/")
   if(sequela_cuda)
     file(GLOB_RECURSE cuda_sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${name}/*.cu)
     list(FILTER cuda_sources EXCLUDE REGEX "/hopper/")
@@ -28,8 +29,16 @@ function(sequela_folder name)
   cmake_language(CALL sequela_link_${name})
 endfunction()
 
+# What every folder may use (kernels/base) is a library of its own: what needs no more than that links
+# and builds no more (dataio, the fuzz targets).
+function(sequela_base_library)
+  file(GLOB sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS kernels/base/*.cc)
+  add_library(sequela_base STATIC ${sources})
+  target_link_libraries(sequela_base PUBLIC fmt::fmt Threads::Threads PRIVATE sequela_flags)
+endfunction()
+
 function(sequela_link_kernels)
-  target_link_libraries(sequela_kernels PUBLIC fmt::fmt OpenMP::OpenMP_CXX Threads::Threads
+  target_link_libraries(sequela_kernels PUBLIC sequela_base OpenMP::OpenMP_CXX
                         PRIVATE sequela_dnnl sequela_hwy)
   # Every Highway file is compiled once for each instruction set. Machines that train have AVX2 or
   # AVX-512 (and any x86-64 the plain version): leaving out the two between halves the build. Under
@@ -72,7 +81,7 @@ function(sequela_link_runtime)
 endfunction()
 
 function(sequela_link_dataio)
-  target_link_libraries(sequela_dataio PUBLIC sequela_kernels
+  target_link_libraries(sequela_dataio PUBLIC sequela_base
                         PRIVATE nlohmann_json::nlohmann_json PkgConfig::HDF5 PkgConfig::PCRE2
                                 yaml-cpp)
   if(SEQUELA_WITH_ARROW)

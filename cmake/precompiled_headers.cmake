@@ -14,6 +14,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(sequela_flags INTERFACE -fpch-preprocess)
 endif()
 
+target_precompile_headers(sequela_base PRIVATE ${sequela_standard_headers})
 target_precompile_headers(sequela_kernels PRIVATE ${sequela_standard_headers})
 target_precompile_headers(sequela_runtime PRIVATE ${sequela_common_headers})
 target_precompile_headers(sequela_dataio PRIVATE ${sequela_common_headers})

@@ -37,10 +37,6 @@ if [ -z "${SEQUELA_PYTHON:-}" ] && [ -x .venv/bin/python3 ]; then
   export SEQUELA_PYTHON=$PWD/.venv/bin/python3
 fi
 recipes=$PWD/launch/sanitizers
-# Open MPI leaks by design at its own exit, where only the slow unwinder (five times the run time) sees who it is.
-if [[ " ${options[*]} " != *" -DSEQUELA_WITH_MPI=OFF "* ]]; then
-  export ASAN_OPTIONS=fast_unwind_on_malloc=0:${ASAN_OPTIONS:-}
-fi
 export LSAN_OPTIONS=suppressions=$recipes/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=suppressions=$recipes/tsan.supp:ignore_noninstrumented_modules=1:${TSAN_OPTIONS:-}

@@ -7,7 +7,8 @@ import signal
 import sys
 import traceback
 
-from gpu_suite import machine, package, process
+import process
+from gpu_suite import machine, package
 from gpu_suite.background import Background
 from gpu_suite.report import Report
 from gpu_suite.settings import CORRECTNESS, PARTS, Settings

@@ -4,7 +4,7 @@ could disturb."""
 
 import subprocess
 
-from gpu_suite import process
+import process
 from gpu_suite.experiment import Training
 from gpu_suite.settings import MEASURING, VOCABULARIES, WIDTHS, microbatches_text, mix_text
 

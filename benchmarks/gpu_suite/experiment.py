@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from gpu_suite import process
+import process
 
 STEPS = 240
 REHEARSAL_STEPS = 24

@@ -12,7 +12,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.dont_write_bytecode = True
 
-from gpu_suite import package, process, settings, stubs  # noqa: E402
+import process  # noqa: E402
+from gpu_suite import package, settings, stubs  # noqa: E402
 from gpu_suite.__main__ import parse, public_words  # noqa: E402
 from gpu_suite.parts import cross_entropy, parity, profile, sanitizer, training_steps  # noqa: E402
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from harness.process import run
+from process import run
 from harness.settings import THREADS
 
 # The bodies of the training step's models; their vocabulary is the store's.

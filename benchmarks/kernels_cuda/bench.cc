@@ -1,44 +1,19 @@
 #include "benchmarks/kernels_cuda/bench.h"
 
 #include <algorithm>
-#include <random>
 
 #include "benchmarks/kernels_cuda/stream_clock.h"
+#include "benchmarks/noise.h"
 #include "runtime/step_timer.h"
 
 namespace sequela::benchmarks {
 namespace {
 
-// Odd, so that rows of matrices do not repeat each other.
-constexpr std::size_t kBlock = (std::size_t{1} << 20) + 7;
 constexpr double kWarmUpSeconds = 0.05;  // clocks rise with load
-
-template <typename T>
-std::vector<T> BlockOf(const std::vector<float>& normal, float deviation) {
-  std::vector<T> block(normal.size());
-  for (std::size_t i = 0; i < block.size(); ++i) {
-    if constexpr (std::is_same_v<T, bf16>) {
-      block[i] = ToBf16(deviation * normal[i]);
-    } else {
-      block[i] = deviation * normal[i];
-    }
-  }
-  return block;
-}
-
-void Fill(Device& device, std::byte* memory, std::int64_t bytes, std::span<const std::byte> block) {
-  for (std::int64_t done = 0; done < bytes; done += std::ssize(block)) {
-    device.Copy(memory + done, block.data(), std::min(std::ssize(block), bytes - done));
-  }
-}
 
 }  // namespace
 
-Bench::Bench(Device& device, bool tiny) : device_(device), tiny_(tiny), normal_(kBlock) {
-  std::mt19937 generator(1);
-  std::normal_distribution<float> normal;
-  for (float& value : normal_) value = normal(generator);
-}
+Bench::Bench(Device& device, bool tiny) : device_(device), tiny_(tiny) {}
 
 Exec Bench::exec(Buffer& workspace) const {
   Exec exec = this->exec();
@@ -62,15 +37,7 @@ Matrix Bench::Zeros(DType dtype, std::int64_t rows, std::int64_t columns) {
 
 Matrix Bench::Values(DType dtype, std::int64_t rows, std::int64_t columns, float deviation) {
   Matrix matrix = Zeros(dtype, rows, columns);
-  const std::int64_t bytes = rows * columns * SizeOf(dtype);
-  if (dtype == DType::kBFloat16) {
-    const std::vector<bf16> block = BlockOf<bf16>(normal_, deviation);
-    Fill(device_, matrix.memory->data(), bytes, std::as_bytes(std::span(block)));
-  } else {
-    const std::vector<float> block = BlockOf<float>(normal_, deviation);
-    Fill(device_, matrix.memory->data(), bytes, std::as_bytes(std::span(block)));
-  }
-  device_.Synchronize();
+  FillWithNoise(device_, matrix.memory->data(), rows * columns * SizeOf(dtype), dtype, deviation);
   return matrix;
 }
 

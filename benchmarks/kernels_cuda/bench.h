@@ -50,8 +50,7 @@ class Bench {
   std::shared_ptr<Buffer> Allocate(std::int64_t bytes);
   // Zeros.
   Matrix Zeros(DType dtype, std::int64_t rows, std::int64_t columns);
-  // Normally distributed numbers: what multiplies zeros draws less power and runs faster than
-  // training does.
+  // Normally distributed numbers (noise.h).
   Matrix Values(DType dtype, std::int64_t rows, std::int64_t columns, float deviation = 1.0F);
   template <typename T>
   std::shared_ptr<Buffer> Upload(const std::vector<T>& values) {
@@ -81,7 +80,6 @@ class Bench {
   Device& device_;
   bool tiny_;
   std::int64_t allocated_bytes_ = 0;
-  std::vector<float> normal_;  // a block of numbers that fills matrices
 };
 
 // A named operation. `prepare` may be called several times: each gives arguments of their own.

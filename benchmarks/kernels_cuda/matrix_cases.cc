@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "benchmarks/kernels_cuda/bench.h"
+#include "benchmarks/square_product.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
@@ -180,21 +181,8 @@ Prepared PrepareProducts(Bench& bench, const HeadShape& full) {
 
 Prepared PrepareSquareProduct(Bench& bench, DType dtype, std::int64_t full) {
   const std::int64_t size = bench.Scaled(full, 64);
-  const Matrix a = bench.Values(dtype, size, size);
-  const Matrix b = bench.Values(dtype, size, size);
-  const Matrix c = bench.Zeros(dtype, size, size);
-  const GemmArgs args = {.a = a.view, .b = b.view, .c = c.view, .transpose_b = true};
-  const auto workspace =
-      bench.Allocate(std::max<std::int64_t>(64, GemmWorkspaceBytes(bench.exec(), args)));
-  const Exec exec = bench.exec(*workspace);
-  const std::vector<Matrix> memory = {a, b, c};
-  const double edge = static_cast<double>(size);
-  return {[=] {
-            Gemm(exec, args);
-            (void)memory.size();
-            (void)workspace;
-          },
-          2.0 * edge * edge * edge, 0.0, 0};
+  const auto product = std::make_shared<SquareProduct>(bench.device(), dtype, size);
+  return {[=] { product->Run(); }, product->flops(), 0.0, 0};
 }
 
 Prepared PrepareCopy(Bench& bench, std::int64_t full_bytes) {

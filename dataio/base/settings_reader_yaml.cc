@@ -1,10 +1,12 @@
 #include "dataio/base/settings_reader.h"
 
 #include <fmt/ranges.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "dataio/base/edit_distance.h"
 #include "dataio/base/number_text.h"
@@ -53,16 +55,55 @@ std::string PlaceIn(const std::string& file, const YAML::Mark& mark) {
   return fmt::format("{}:{}:{}", file, mark.line + 1, mark.column + 1);
 }
 
-YAML::Node ParseDocument(std::string_view text, const std::string& file) {
+// Where the document that was read last begins.
+class DocumentBegin : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const { return mark_; }
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  YAML::Mark mark_ = YAML::Mark::null_mark();
+};
+
+// YAML::LoadAll never ends where a comma or a closing bracket follows a value: the parser takes what
+// is there for an empty document, again and again, and does not go on. Throws YAML::ParserException
+// for that.
+int CountDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentBegin begin;
+  int documents = 0;
+  for (int before = -1; parser.HandleNextDocument(begin); before = begin.mark().pos) {
+    if (begin.mark().pos == before) {
+      throw YAML::ParserException(begin.mark(), "this does not belong to the value before it");
+    }
+    ++documents;
+  }
+  return documents;
+}
+
+YAML::Node ParseDocument(std::string_view view, const std::string& file) {
+  const std::string text(view);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
+    const int documents = CountDocuments(text);
+    if (documents > 1) {
       throw InputError(
           "{}: {} YAML documents, parted by a line --- or ..., where one is expected. Leave one of "
           "them in this file.",
-          file, documents.size());
+          file, documents);
     }
-    return documents.empty() ? YAML::Node() : documents.front();
+    return YAML::Load(text);
   } catch (const YAML::ParserException& error) {
     const std::string_view line = LineOf(text, error.mark.line);
     const bool is_template = HasPlaceholder(line) || line.find("{%") != std::string_view::npos;

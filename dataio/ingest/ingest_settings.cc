@@ -33,11 +33,17 @@ std::vector<std::string> ReadPatterns(const YamlValue& value) {
   return patterns;
 }
 
+std::string ReadPattern(const YamlValue& value) {
+  std::string pattern = value.AsString();
+  static_cast<void>(Pattern(pattern));
+  return pattern;
+}
+
 std::vector<ValueRule> ReadValueRules(const YamlValue& value) {
   std::vector<ValueRule> rules;
   for (const YamlValue& entry : value.AsSequence()) {
     ValueRule rule;
-    entry.ReadFields({{"code", [&](const YamlValue& v) { rule.pattern = ReadPatterns(v).at(0); }},
+    entry.ReadFields({{"code", [&](const YamlValue& v) { rule.pattern = ReadPattern(v); }},
                       {"factor", [&](const YamlValue& v) { rule.factor = v.AsNumber(); }},
                       {"minimum", [&](const YamlValue& v) { rule.minimum = v.AsNumber(); }},
                       {"maximum", [&](const YamlValue& v) { rule.maximum = v.AsNumber(); }}});
@@ -52,7 +58,7 @@ std::vector<TruncationRule> ReadTruncations(const YamlValue& value) {
   std::vector<TruncationRule> rules;
   for (const YamlValue& entry : value.AsSequence()) {
     TruncationRule rule;
-    entry.ReadFields({{"code", [&](const YamlValue& v) { rule.pattern = ReadPatterns(v).at(0); }},
+    entry.ReadFields({{"code", [&](const YamlValue& v) { rule.pattern = ReadPattern(v); }},
                       {"lengths", [&](const YamlValue& v) {
                          for (const YamlValue& n : v.AsSequence()) {
                            rule.lengths.push_back(ReadInt(n, 1, 100));
@@ -94,6 +100,23 @@ Enum Choice(const Json& json, const std::vector<std::string>& choices) {
   }
   throw InputError("the store's tokenization settings say \"{}\", which this version does not know",
                    text);
+}
+
+// nlohmann converts any number to any other type, whether it fits or not.
+std::int64_t Whole(const Json& json, std::int64_t low, std::int64_t high) {
+  const bool fits =
+      json.is_number_integer() &&
+      (!json.is_number_unsigned() || json.get<std::uint64_t>() <= std::uint64_t{INT64_MAX});
+  if (!fits || json.get<std::int64_t>() < low || json.get<std::int64_t>() > high) {
+    throw InputError(
+        "the store's tokenization settings hold a number that is no whole one from {} to {}", low,
+        high);
+  }
+  return json.get<std::int64_t>();
+}
+
+int WholeInt(const Json& json, int low, int high) {
+  return static_cast<int>(Whole(json, low, high));
 }
 
 Json Bound(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
@@ -186,15 +209,18 @@ IngestSettings IngestSettingsFromJson(std::string_view text) {
     s.event_columns = json.value("event_columns", s.event_columns);
     s.stay_column = json.value("stay_column", s.stay_column);
     json.at("static_codes").get_to(s.static_codes);
-    json.at("value_bins").get_to(s.value_bins);
+    s.value_bins = WholeInt(json.at("value_bins"), 2, 1000);
     json.at("text_results").get_to(s.text_results);
-    json.at("text_result_max_bytes").get_to(s.text_result_max_bytes);
-    json.at("min_subjects").get_to(s.min_subjects);
+    s.text_result_max_bytes = WholeInt(json.at("text_result_max_bytes"), 1, 256);
+    s.min_subjects = WholeInt(json.at("min_subjects"), 0, 1'000'000);
     json.at("keep_codes").get_to(s.keep_codes);
     json.at("parent_fallback").get_to(s.parent_fallback);
     json.at("gap_tokens").get_to(s.gap_tokens);
-    json.at("gap_edges_seconds").get_to(s.gap_edges_seconds);
-    json.at("age_bin_years").get_to(s.age_bin_years);
+    s.gap_edges_seconds.clear();
+    for (const Json& edge : json.at("gap_edges_seconds")) {
+      s.gap_edges_seconds.push_back(Whole(edge, 0, INT64_MAX));
+    }
+    s.age_bin_years = WholeInt(json.at("age_bin_years"), 0, 100);
     for (const Json& rule : json.at("values")) {
       ValueRule value{rule.at("code"), rule.at("factor")};
       if (!rule.at("minimum").is_null()) rule.at("minimum").get_to(value.minimum);
@@ -203,7 +229,10 @@ IngestSettings IngestSettingsFromJson(std::string_view text) {
     }
     s.truncations.clear();
     for (const Json& rule : json.at("truncations")) {
-      s.truncations.push_back({rule.at("code"), rule.at("lengths")});
+      TruncationRule& truncation = s.truncations.emplace_back(TruncationRule{rule.at("code"), {}});
+      for (const Json& length : rule.at("lengths")) {
+        truncation.lengths.push_back(WholeInt(length, 1, 100));
+      }
     }
   } catch (const Json::exception& error) {
     throw InputError("the store's tokenization settings cannot be read: {}", error.what());

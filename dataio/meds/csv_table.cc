@@ -121,9 +121,16 @@ void CsvTableReader::Feed(std::string_view text) {
     AddRow(line, fields);
   };
   const bool at_end = text.empty();
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  if (!begun_ && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  begun_ = true;
+  std::string begin;  // keeps what `text` may refer to
+  if (!begun_) {
+    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+    begin_.append(text);
+    if (!at_end && begin_.size() < kByteOrderMark.size()) return;  // the mark may go on
+    begun_ = true;
+    begin.swap(begin_);
+    text = begin;
+    if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  }
   parser_.Feed(text, add);
   if (!at_end) return;
   parser_.Finish(add);

@@ -33,6 +33,7 @@ class CsvTableReader {
   Consume consume_;
   CsvParser parser_;
   bool begun_ = false;
+  std::string begin_;  // of the text, until its byte order mark can be told
   std::vector<std::string> heading_;
   std::vector<std::size_t> places_;  // [columns] among the heading's
   // The rows of the next batch.

@@ -17,9 +17,9 @@
 #include <string>
 
 #include "kernels/cuda/launch.h"
-#include "tests/ptx/interpreter.h"
+#include "tests/ptx/interpreter/interpreter.h"
+#include "tests/ptx/interpreter/operations.h"
 #include "tests/ptx/module_texts.h"
-#include "tests/ptx/operations.h"
 #include "tests/reference/attention.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/tolerance.h"

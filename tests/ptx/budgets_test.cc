@@ -9,7 +9,7 @@
 #include <regex>
 #include <sstream>
 
-#include "tests/ptx/table.h"
+#include "tests/ptx/interpreter/table.h"
 
 namespace sequela {
 namespace {

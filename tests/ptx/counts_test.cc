@@ -8,9 +8,9 @@
 #include <array>
 
 #include "tests/ptx/interpreted_alone.h"
-#include "tests/ptx/interpreter.h"
-#include "tests/ptx/operations.h"
-#include "tests/ptx/table.h"
+#include "tests/ptx/interpreter/interpreter.h"
+#include "tests/ptx/interpreter/operations.h"
+#include "tests/ptx/interpreter/table.h"
 
 namespace sequela {
 namespace {

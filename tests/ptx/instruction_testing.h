@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "kernels/base/check.h"
-#include "tests/ptx/interpreter.h"
+#include "tests/ptx/interpreter/interpreter.h"
 
 namespace sequela::ptx {
 

@@ -5,8 +5,8 @@
 #include <cfenv>
 #include <limits>
 
-#include "tests/ptx/format16.h"
 #include "tests/ptx/instruction_testing.h"
+#include "tests/ptx/interpreter/format16.h"
 
 namespace sequela::ptx {
 namespace {

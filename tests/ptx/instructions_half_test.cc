@@ -2,8 +2,8 @@
 // Arithmetic of bf16 and f16, single and packed in pairs, rounded once to nearest.
 #include <gtest/gtest.h>
 
-#include "tests/ptx/format16.h"
 #include "tests/ptx/instruction_testing.h"
+#include "tests/ptx/interpreter/format16.h"
 
 namespace sequela::ptx {
 namespace {

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/ptx/format16.h"
 #include "tests/ptx/instruction_testing.h"
+#include "tests/ptx/interpreter/format16.h"
 
 namespace sequela::ptx {
 namespace {

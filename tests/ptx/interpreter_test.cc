@@ -1,4 +1,4 @@
-#include "tests/ptx/interpreter.h"
+#include "tests/ptx/interpreter/interpreter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

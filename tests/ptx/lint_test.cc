@@ -10,7 +10,7 @@
 #include <map>
 #include <sstream>
 
-#include "tests/ptx/module.h"
+#include "tests/ptx/interpreter/module.h"
 
 namespace sequela::ptx {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/ptx/module.h"
+#include "tests/ptx/interpreter/module.h"
 
 namespace sequela::ptx {
 

@@ -10,8 +10,8 @@
 
 #include "tests/ptx/instruction_testing.h"
 #include "tests/ptx/interpreted_alone.h"
+#include "tests/ptx/interpreter/operations.h"
 #include "tests/ptx/module_texts.h"
-#include "tests/ptx/operations.h"
 
 namespace sequela::ptx {
 namespace {

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "tests/ptx/instruction_testing.h"
-#include "tests/ptx/module.h"
+#include "tests/ptx/interpreter/module.h"
 
 namespace sequela::ptx {
 namespace {

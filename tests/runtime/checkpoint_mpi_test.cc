@@ -1,4 +1,4 @@
-// ctest: timeout=120
+// ctest: labels=sanitize timeout=120
 // What one number of ranks and ZeRO level writes, any other reads.
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// ctest: timeout=120
+// ctest: labels=sanitize timeout=120
 // Collectives against sums that every rank can form by itself.
 #include <gtest/gtest.h>
 

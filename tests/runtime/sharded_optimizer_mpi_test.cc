@@ -1,4 +1,4 @@
-// ctest: timeout=120
+// ctest: labels=sanitize timeout=120
 // Buckets and the optimizer on several ranks against an fp64 AdamW over all microbatches.
 #include <gtest/gtest.h>
 

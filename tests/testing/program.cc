@@ -75,7 +75,7 @@ int ExitCode(int status) {
 
 RunningProgram::RunningProgram(const std::vector<std::string>& arguments,
                                const ProgramOptions& options)
-    : timeout_seconds_(options.timeout_seconds), begin_(Clock::now()) {
+    : timeout_seconds_(options.timeout_seconds) {
   char name[] = "/tmp/sequela-output-XXXXXX";
   if (::mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp failed");
   output_file_ = fs::path(name) / "output";
@@ -145,7 +145,6 @@ ProgramResult RunningProgram::Finish() {
   result.exit_code = *status_;
   result.output = ReadAll(output_file_);
   result.errors = ReadAll(error_file_);
-  result.seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
   return result;
 }
 

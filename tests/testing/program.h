@@ -16,7 +16,6 @@ struct ProgramResult {
   int exit_code = -1;  // 128 + signal where a signal ended it
   std::string output;  // standard output
   std::string errors;  // standard error
-  double seconds = 0;
 };
 
 struct ProgramOptions {
@@ -49,7 +48,6 @@ class RunningProgram {
   pid_t process_ = -1;
   int terminal_ = -1;  // this end of the pseudo-terminal
   double timeout_seconds_;
-  std::chrono::steady_clock::time_point begin_;
   std::filesystem::path output_file_;
   std::filesystem::path error_file_;
   std::optional<int> status_;

@@ -13,7 +13,7 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cuda/launch_interface.h"
-#include "tests/ptx/interpreter.h"
+#include "tests/ptx/interpreter/interpreter.h"
 #endif
 
 namespace sequela::testing {

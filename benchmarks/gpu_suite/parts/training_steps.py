@@ -4,7 +4,7 @@ import os
 
 from gpu_suite.figures import percent
 from gpu_suite.parts.rates import measure as measure_rates
-from gpu_suite.process import Outcome
+from process import Outcome
 from gpu_suite.settings import microbatches_text
 from harness.figures import median, spread
 

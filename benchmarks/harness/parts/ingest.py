@@ -2,7 +2,7 @@
 
 import shutil
 
-from harness.process import run as run_program
+from process import run as run_program
 
 TITLE = "Ingest"
 

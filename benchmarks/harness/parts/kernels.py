@@ -4,7 +4,7 @@ import collections
 import json
 
 from harness.figures import median, percent, spread
-from harness.process import ProgramFailed, run as run_program
+from process import ProgramFailed, run as run_program
 from harness.settings import THREADS
 
 TITLE = "Kernels, each beside its limit"

@@ -1,7 +1,7 @@
 """What training waits for its loader, and the loader by itself."""
 
 from harness.figures import median, spread
-from harness.process import run as run_program
+from process import run as run_program
 from harness.training import TrainingRun, store
 
 TITLE = "Loader"

@@ -6,7 +6,7 @@ import json
 
 from harness import machine
 from harness.figures import median, percent, spread
-from harness.process import Servant
+from process import Servant
 from harness.settings import THREADS
 
 TITLE = "Training step, beside PyTorch"

@@ -69,6 +69,13 @@ TEST(SettingsReader, RefusesASecondDocument) {
   EXPECT_EQ(ParseMessage(""), "accepted");
 }
 
+TEST(SettingsReader, RefusesWhatFollowsAValueInsteadOfReadingItForever) {
+  for (const char* yaml : {"\"a\", b\n", "a: [1], 2\n", "[]]\n", "!tag ,b: 1\n"}) {
+    EXPECT_THAT(ParseMessage(yaml), AllOf(StartsWith("my.yaml:1:"), HasSubstr("not valid YAML")))
+        << yaml;
+  }
+}
+
 TEST(SettingsReader, RefusesPlaceholdersOfTemplates) {
   for (const char* text : {"{{ name }}", "'{{ name }}'", "stores/{{ name }}", "{{name}}"}) {
     EXPECT_THAT(MessageOf([&] { ValueOf(text).AsString(); }),

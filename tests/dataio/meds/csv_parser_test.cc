@@ -132,6 +132,20 @@ TEST(CsvTableTest, AByteOrderMarkIsNoPartOfANameAndLatin1IsRefused) {
   EXPECT_THAT(TableRefusal("id\n1\n\xe4\n"), HasSubstr("t.csv, line 3, column 'id'"));
 }
 
+TEST(CsvTableTest, AByteOrderMarkMayComeInPieces) {
+  const std::string text = "\xEF\xBB\xBFid\n1\n";
+  for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    EXPECT_EQ(MessageOf([&] {
+                CsvTableReader table("t.csv", {{"id"}}, ',', [](const TextBatch&) {});
+                table.Feed(std::string_view(text).substr(0, cut));
+                table.Feed(std::string_view(text).substr(cut));
+                table.Feed("");
+              }),
+              "accepted")
+        << "cut at " << cut;
+  }
+}
+
 TEST(CsvTableTest, AQuotedLineEndAtThePiecesEdgeIsKept) {
   std::string note;
   CsvTableReader table("t.csv", {{"note"}}, ',', [&](const TextBatch& batch) {

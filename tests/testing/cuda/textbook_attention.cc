@@ -8,7 +8,7 @@
 #include "kernels/base/int_math.h"
 #include "kernels/cuda/attention_kernels.h"
 #include "kernels/cuda/launch_interface.h"
-#include "tests/ptx/interpreter.h"
+#include "tests/ptx/interpreter/interpreter.h"
 #include "tests/reference/attention.h"
 
 namespace sequela::testing {
