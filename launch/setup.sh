@@ -85,7 +85,8 @@ if (( ${#python_packages[@]} > 0 )); then
   if [ ! -e "$marker" ] && [ ! -e ".venv/.sequela-transformers-$versions" ]; then
     echo "Installing into .venv: ${python_packages[*]}"
     [ -x .venv/bin/python3 ] || python3 -m venv .venv
-    if ! .venv/bin/pip install -q --disable-pip-version-check "${python_packages[@]}"; then
+    # Without compiling: most of what these packages bring is never imported.
+    if ! .venv/bin/pip install -q --no-compile --disable-pip-version-check "${python_packages[@]}"; then
       echo "launch/setup.sh: pip could not install ${python_packages[*]}. Without internet: install Apache" >&2
       echo "Arrow's own packages, or put the wheels in a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER." >&2
       exit 4

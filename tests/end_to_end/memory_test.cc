@@ -50,7 +50,7 @@ TEST_P(PeakMemoryTest, IsWithinTenPercentOfWhatWasPrintedBefore) {
     EXPECT_GT(seen[rank], 150e6);
   }
   const std::size_t line = trained.errors.find("peak of each rank");
-  const std::size_t first_step = trained.errors.find("step 1/3");
+  const std::size_t first_step = trained.errors.find("step 1/");
   ASSERT_NE(line, std::string::npos) << trained.errors;
   ASSERT_NE(first_step, std::string::npos) << trained.errors;
   EXPECT_LT(line, first_step) << trained.errors;
