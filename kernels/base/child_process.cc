@@ -80,7 +80,7 @@ std::string DeathOf(pid_t child) {
   }
   if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);
-    const std::string death = fmt::format("signal {} ({})", signal, ::strsignal(signal));
+    std::string death = fmt::format("signal {} ({})", signal, ::strsignal(signal));
     if (signal != SIGKILL && signal != SIGTERM) return death;
     throw MachineError("a process that was reading for this one was ended by {}", death);
   }

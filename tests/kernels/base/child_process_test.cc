@@ -24,7 +24,7 @@ TEST(ChildProcessTest, ReturnsWhatTheWorkReturns) {
   const ChildOutcome outcome = RunInChild([&](const ChildNotes& note) {
     note("first");
     note("second");
-    return large;
+    return std::string(large);
   });
   EXPECT_EQ(outcome.result, large);
   EXPECT_EQ(outcome.note, "second");
