@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Configures and builds one preset:  launch/build.sh PRESET [CMAKE_OPTION ...] [-- TARGET ...]
-# Uses ccache where it is installed. Prints how long it took.
+# Uses ccache where it is installed. Prints how far it is, and how long it took.
 # Presets: release, debug, asan-ubsan, tsan, cpu-only (CMakePresets.json).
 set -euo pipefail
 case "${1:-}" in
@@ -36,5 +36,17 @@ if ! cmake --preset "$preset" "${options[@]}" > "$log" 2>&1; then
   exit 2
 fi
 rm -f "$log"
-ninja -C "build/$preset" --quiet "${targets[@]}"
+# A line whenever another tenth of the steps is done; what compilers say passes through. The first steps say nothing of
+# the others' length, so the time that is left is told from a fifth on.
+progress() {
+  awk '/^@/ {sub(/^@ */, ""); share = $1 + 0; seconds = $2
+             if (share >= due + 10 && share < 100) {
+               due = share - share % 10
+               printf "  %d %% of the build after %.0f s%s\n", share, seconds,
+                 share < 20 ? "" : sprintf(", about %.0f s left", seconds * (100 - share) / share); fflush() }
+             next}
+       /^ninja: (Entering directory|no work to do)/ {next}
+       {print; fflush()}'
+}
+NINJA_STATUS='@%p %e ' ninja -C "build/$preset" "${targets[@]}" | progress
 echo "Built $preset in $(( $(date +%s) - begin )) s"

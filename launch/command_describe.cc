@@ -102,8 +102,9 @@ void PrintJson(const DatasetDescription& d) {
 void AddDescribeCommand(CLI::App& program) {
   auto source = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
-  auto* command = program.add_subcommand("describe", "what a MEDS dataset holds");
-  command->footer("Example: sequela describe mimic_meds");
+  auto* command =
+      program.add_subcommand("describe", "Say what a MEDS dataset holds, before it is ingested");
+  command->footer("Example:\n  sequela describe mimic_meds");
   command->add_option("MEDS_DIR", *source, "dataset folder (data/, metadata/), or Parquet")
       ->transform(ExpandHome)
       ->required();

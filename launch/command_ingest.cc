@@ -229,8 +229,8 @@ void Run(const Arguments& arguments) {
 
 void AddIngestCommand(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = program.add_subcommand("ingest", "MEDS Parquet to a chain store");
-  command->footer("Example: sequela ingest mimic_meds --out mimic.store --memory 2GiB");
+  auto* command = program.add_subcommand("ingest", "Turn a MEDS dataset into a chain store");
+  command->footer("Example:\n  sequela ingest mimic_meds --out mimic-store --memory 2GiB");
   command
       ->add_option("MEDS_DIR", arguments->source, "dataset folder (data/, metadata/), or Parquet")
       ->transform(ExpandHome)

@@ -80,10 +80,11 @@ void Run(const Arguments& arguments) {
 
 void AddIngestCsvCommand(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = program.add_subcommand("ingest-csv",
-                                         "event tables (.csv, .csv.gz, .parquet) to MEDS Parquet");
+  auto* command = program.add_subcommand(
+      "ingest-csv", "Turn event tables (.csv, .csv.gz, .parquet) into a MEDS dataset");
   command->footer(
-      "Example: sequela ingest-csv configs/eicu_demo.yaml --tables eicu-demo --out eicu-meds");
+      "Example:\n"
+      "  sequela ingest-csv configs/eicu_demo.yaml --tables eicu-demo --out eicu-meds");
   command->add_option("TABLES.yaml", arguments->mapping, "how the columns become events")
       ->transform(ExpandHome)
       ->required();

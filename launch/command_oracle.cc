@@ -81,7 +81,7 @@ void Oracle(OracleArguments arguments) {
 void AddOracleCommand(CLI::App& program) {
   auto arguments = std::make_shared<OracleArguments>();
   CLI::App* command = program.add_subcommand(
-      "oracle", "The truth's own NLL and risks on an ingested simulated dataset.");
+      "oracle", "Compute the true NLL and risks of an ingested simulated dataset");
   command->add_option("STORE", arguments->store, "A chain store of `sequela simulate`'s data")
       ->transform(ExpandHome)
       ->required();

@@ -32,7 +32,7 @@ void Simulate(SimulateArguments arguments) {
 void AddSimulateCommand(CLI::App& program) {
   auto arguments = std::make_shared<SimulateArguments>();
   CLI::App* command = program.add_subcommand(
-      "simulate", "Writes a synthetic MEDS dataset whose true event process is known.");
+      "simulate", "Write a synthetic MEDS dataset whose true event process is known");
   command->add_option("OUT", arguments->folder, "The dataset's folder; must not exist")
       ->transform(ExpandHome)
       ->required();
@@ -49,7 +49,7 @@ void AddSimulateCommand(CLI::App& program) {
   command
       ->add_option("--corruption,--unkind", arguments->options.corruptions,
                    fmt::format("What real records do, one or several of {}; the oracle covers none",
-                               fmt::join(CorruptionOptions(), ",")))
+                               fmt::join(CorruptionOptions(), ", ")))
       ->delimiter(',')
       ->allow_extra_args(false);
   command->footer("Example:\n  sequela simulate lives --subjects 6000 --seed 1");

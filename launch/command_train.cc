@@ -45,6 +45,7 @@ void RunTrain(const TrainArguments& arguments) {
   World& world = StartWorld();
   const Experiment experiment = LoadExperiment(arguments.file, arguments.overrides);
   LogInfo("{}", BuildLine());
+  LogInfo("{}", LibrariesLine());
   LogInfo("{}", MachineLine());
   Train(experiment, {.dry_run = arguments.dry_run, .init_from = arguments.init_from}, world);
 }

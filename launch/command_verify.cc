@@ -11,7 +11,7 @@ namespace sequela {
 namespace {
 
 void Verify(const std::string& folder) {
-  const VerifySummary summary = VerifyStore(folder);
+  const VerifySummary summary = VerifyStoreInChild(folder);
   fmt::print("{}: a whole chain store\n", folder);
   fmt::print(
       "  shards   {:>14}\n  bytes    {:>14}\n  subjects {:>14}\n  events   {:>14}\n"

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -25,6 +26,7 @@
 #include "kernels/base/printable_text.h"
 #include "launch/command_list.h"
 #include "launch/commands.h"
+#include "launch/help_format.h"
 #include "launch/standard_streams.h"
 #include "launch/version.h"
 #include "runtime/launcher.h"
@@ -51,6 +53,7 @@ struct Outcome {
 };
 
 void AddCommands(CLI::App& program) {
+  program.formatter(std::make_shared<HelpFormatter>());
   program.require_subcommand(1);
   program.set_version_flag("--version", VersionText());
   AddSimulateCommand(program);

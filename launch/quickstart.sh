@@ -24,6 +24,7 @@ launch/setup.sh program
 step "2/5 build the program"
 cuda=OFF  # its kernels take minutes to build: only where there is a GPU to run them
 nvidia-smi -L > /dev/null 2>&1 && cuda=AUTO
+[ -e build/release/bin/sequela ] || echo "The first build takes 5 to 10 minutes on two cores."
 launch/build.sh release -DSEQUELA_BUILD_TESTS=OFF -DSEQUELA_WITH_CUDA=$cuda -- sequela
 sequela=$PWD/build/release/bin/sequela
 
@@ -37,6 +38,7 @@ if [ -e "$folder/store" ]; then echo "$folder/store is there already: kept"; els
 fi
 
 step "4/5 train on 2 ranks"
+echo "It takes about 4 minutes on two cores. Ctrl-C stops it with a checkpoint; the same command goes on from there."
 status=0
 launch/mpirun.sh 2 "$sequela" train configs/quickstart.yaml \
   "data.store=$folder/store" "run.folder=$folder/run" || status=$?
@@ -52,12 +54,13 @@ cat <<EOF
 
 Done in $(( SECONDS - started )) s. What is where:
   $folder/meds     the simulated records, in the MEDS standard (Parquet)
-  $folder/store    the token chains (HDF5): build/release/bin/sequela inspect $folder/store
-  $folder/run      the run: experiment.yaml, metrics.jsonl, TensorBoard events, checkpoints
-Your own records in the MEDS standard (launch/mpirun.sh N ... for N ranks):
-  build/release/bin/sequela describe MEDS_DIR
-  build/release/bin/sequela ingest MEDS_DIR --out my-store
-  cp configs/quickstart.yaml my.yaml
-  launch/mpirun.sh 2 build/release/bin/sequela train my.yaml data.store=my-store run.folder=my-run
-  build/release/bin/sequela evaluate my-run
+  $folder/store    the token chains (HDF5)
+  $folder/run      the run: experiment.yaml, metrics.jsonl, TensorBoard, checkpoints
+README.md says what the tables mean. To look around, and then at your own records:
+  export PATH=$PWD/build/release/bin:\$PATH
+  sequela inspect $folder/store
+  sequela inspect $folder/run
+  sequela ingest-csv --help      # event tables in CSV to MEDS: docs/ingest-csv.md
+  sequela ingest --help          # MEDS to token chains
+  cp configs/quickstart.yaml my.yaml      # what to change in it: README.md
 EOF

@@ -46,8 +46,13 @@ std::string VersionText() {
 }
 
 std::string BuildLine() {
-  return fmt::format("build {}, compiler {}, {}, {}, {}, {}, {}", BuildCommit(), __VERSION__,
-                     MpiLibrary(), NcclLibrary(), Hdf5Library(), ArrowText(), MatrixLibrary());
+  return fmt::format("sequela {}, commit {}, compiler {}", SEQUELA_VERSION, BuildCommit(),
+                     __VERSION__);
+}
+
+std::string LibrariesLine() {
+  return fmt::format("{}, {}, {}, {}, {}", MpiLibrary(), NcclLibrary(), Hdf5Library(), ArrowText(),
+                     MatrixLibrary());
 }
 
 std::string MachineLine() { return fmt::format("processor {}", VectorText()); }

@@ -10,8 +10,9 @@ const char* BuildCommit();  // generated: cmake/commit.cmake
 
 // Lines of "name  version", for --version.
 std::string VersionText();
-// The same in two lines for the log of a run.
+// The same in three lines for the log of a run.
 std::string BuildLine();
+std::string LibrariesLine();
 std::string MachineLine();
 
 }  // namespace sequela

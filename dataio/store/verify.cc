@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <string>
+#include <type_traits>
 #include <unordered_set>
 
 #include "dataio/base/mapped_file.h"
@@ -14,6 +16,7 @@
 #include "dataio/store/manifest.h"
 #include "dataio/store/shard.h"
 #include "kernels/base/atomic_file.h"
+#include "kernels/base/child_process.h"
 #include "kernels/base/crc32c.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/path_names.h"
@@ -240,14 +243,17 @@ void RefuseUnlistedShards(const std::filesystem::path& folder, const Manifest& m
 
 }  // namespace
 
-VerifySummary VerifyStore(const std::filesystem::path& folder) {
+VerifySummary VerifyStore(const std::filesystem::path& folder,
+                          const std::function<void(const std::filesystem::path&)>& opening) {
   const ChainStore store = [&] {
     const std::filesystem::path file = folder / "manifest.json";
     if (PathExists(file)) {
       const Manifest manifest = ParseManifest(ReadFile(file), file);
       RefuseUnlistedShards(folder, manifest);
       for (std::size_t i = 0; i < manifest.shards.size(); ++i) {
+        if (opening) opening(folder / manifest.shards[i].file_name);
         CheckFileChecksum(folder, manifest, i);
+        const Shard one_alone(folder, manifest, i);
       }
     }
     return ChainStore::Open(folder);
@@ -278,6 +284,24 @@ VerifySummary VerifyStore(const std::filesystem::path& folder) {
     summary.bytes += manifest.shards[s].file_bytes;
     ++summary.shards;
   }
+  return summary;
+}
+
+VerifySummary VerifyStoreInChild(const std::filesystem::path& folder) {
+  static_assert(std::is_trivially_copyable_v<VerifySummary>);
+  const ChildOutcome outcome = RunInChild([&folder](const ChildNotes& note) {
+    const VerifySummary summary =
+        VerifyStore(folder, [&note](const std::filesystem::path& shard) { note(shard.string()); });
+    return std::string(reinterpret_cast<const char*>(&summary), sizeof(summary));
+  });
+  VerifySummary summary;
+  if (outcome.result.size() != sizeof(summary)) {
+    throw InputError(
+        "{}: the process that read it died ({}). The file is damaged, or made to do harm: use it "
+        "in no other program, and {}.",
+        outcome.note.empty() ? folder.string() : outcome.note, outcome.death, kMend);
+  }
+  std::memcpy(&summary, outcome.result.data(), sizeof(summary));
   return summary;
 }
 

@@ -103,6 +103,12 @@ std::string TruthTable(const EvaluationReport& report) {
     table += fmt::format("{:<40.39}{:>18.6f}{:>18.6f}\n", outcome.code, outcome.excess,
                          outcome.age_sex_excess);
   }
+  if (!report.outcomes.empty()) {
+    table +=
+        "excess: how far the probability of each outcome is from the true one (KL\n"
+        "divergence, summed over a record). 0 is the truth; less than \"age and sex only\"\n"
+        "means that the model learned more from the record than these two.\n";
+  }
   return table;
 }
 

@@ -33,10 +33,9 @@ std::int64_t NumOptimizerBuffers(const TrainStateOptions& options) {
 std::string MemoryPlan::ToString() const {
   const auto mebibytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / 0x1.0p20; };
   return fmt::format(
-      "{:.2f} million parameters; memory in MiB: weights {:.1f}, gradients {:.1f}, optimizer "
-      "{:.1f}, activations {:.1f}, total {:.1f}",
-      static_cast<double>(parameters) * 1e-6, mebibytes(weight_bytes), mebibytes(gradient_bytes),
-      mebibytes(optimizer_bytes), mebibytes(activation_bytes), mebibytes(total_bytes()));
+      "weights {:.0f} + gradients {:.0f} + optimizer {:.0f} + activations {:.0f} = {:.0f} MiB",
+      mebibytes(weight_bytes), mebibytes(gradient_bytes), mebibytes(optimizer_bytes),
+      mebibytes(activation_bytes), mebibytes(total_bytes()));
 }
 
 MemoryPlan PlanMemory(const ModelConfig& config, const TrainStateOptions& options, int world_size,

@@ -9,12 +9,13 @@ namespace sequela {
 namespace {
 
 // Rows that go back in time from one row group to the next of the same file.
-std::int64_t CountBadSeams(const std::vector<ReadTask>& tasks, const std::vector<Seam>& seams) {
+std::int64_t CountGroupsOutOfOrder(const std::vector<ReadTask>& tasks,
+                                   const std::vector<RowGroupEnds>& ends) {
   std::int64_t bad = 0;
   for (std::size_t i = 1; i < tasks.size(); ++i) {
-    if (tasks[i].file != tasks[i - 1].file || seams[i].empty || seams[i - 1].empty) continue;
-    bad += seams[i].first_subject == seams[i - 1].last_subject &&
-                   seams[i].first_time < seams[i - 1].last_time
+    if (tasks[i].file != tasks[i - 1].file || ends[i].empty || ends[i - 1].empty) continue;
+    bad += ends[i].first_subject == ends[i - 1].last_subject &&
+                   ends[i].first_time < ends[i - 1].last_time
                ? 1
                : 0;
   }
@@ -54,7 +55,7 @@ void ForEachField(Facts& facts, const Body& body) {
   body(facts.midnight);
   body(facts.plain_codes);
   body(facts.excluded);
-  body(facts.seams);
+  body(facts.ends);
 }
 
 RankFacts Unpack(std::string_view packed) {
@@ -83,14 +84,14 @@ ReadResult Combine(const std::vector<std::string>& packed, const std::vector<Rea
   ReadResult result;
   std::vector<RankStrings> codes;
   std::vector<RankStrings> texts;
-  std::vector<Seam> seams(tasks.size());
+  std::vector<RowGroupEnds> ends(tasks.size());
   std::set<std::int64_t> excluded;
   for (std::size_t rank = 0; rank < facts.size(); ++rank) {
     result.findings.Merge(facts[rank].findings);
     codes.push_back(std::move(facts[rank].codes));
     texts.push_back(std::move(facts[rank].texts));
     excluded.insert(facts[rank].excluded.begin(), facts[rank].excluded.end());
-    for (std::size_t i = rank; i < tasks.size(); i += facts.size()) seams[i] = facts[rank].seams[i];
+    for (std::size_t i = rank; i < tasks.size(); i += facts.size()) ends[i] = facts[rank].ends[i];
   }
   UniteStrings(codes, result.codes, result.code_rank);
   UniteStrings(texts, result.texts, result.text_rank);
@@ -111,7 +112,7 @@ ReadResult Combine(const std::vector<std::string>& packed, const std::vector<Rea
     }
   }
   result.findings[Finding::kExcludedSubjects] = static_cast<std::int64_t>(excluded.size());
-  result.findings[Finding::kRowsOutOfOrder] += CountBadSeams(tasks, seams);
+  result.findings[Finding::kRowsOutOfOrder] += CountGroupsOutOfOrder(tasks, ends);
   return result;
 }
 

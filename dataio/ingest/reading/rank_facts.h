@@ -18,7 +18,7 @@ struct ReadTask {
 };
 
 // Where a row group begins and ends, to see whether time goes on across row groups.
-struct Seam {
+struct RowGroupEnds {
   bool empty = true;
   std::int64_t first_subject = 0, first_time = 0, last_subject = 0, last_time = 0;
 };
@@ -37,7 +37,7 @@ struct RankFacts {
   std::vector<std::int64_t> midnight;
   std::vector<std::string> plain_codes;  // likewise; empty where nothing is joined to the code
   std::vector<std::int64_t> excluded;
-  std::vector<Seam> seams;  // of all tasks; those of other ranks empty
+  std::vector<RowGroupEnds> ends;  // of all tasks; those of other ranks empty
 };
 
 // Of the plain codes that are joined to one and the same code (with other parts), the first in order

@@ -75,14 +75,14 @@ ReadResult ReadEvents(const SourceDataset& source, const EventColumns& columns,
   const std::vector<ReadTask> tasks = ListTasks(source, columns, &unused);
   ReadShared shared{source, columns, options, partitions, narrow<std::uint16_t>(ranks.index),
                     {},     {},      {}};
-  shared.seams.resize(tasks.size());
+  shared.ends.resize(tasks.size());
   std::vector<RowReader> readers;
   readers.reserve(static_cast<std::size_t>(options.workers));
   for (int w = 0; w < options.workers; ++w) readers.emplace_back(shared);
   const auto mine = static_cast<std::int64_t>(tasks.size()) - ranks.index;
   RunTasks(options.workers, mine <= 0 ? 0 : CeilDiv(mine, ranks.count), [&](int w, std::int64_t t) {
     const auto task = static_cast<std::size_t>(t * ranks.count + ranks.index);
-    readers[static_cast<std::size_t>(w)].Read(tasks[task], shared.seams[task]);
+    readers[static_cast<std::size_t>(w)].Read(tasks[task], shared.ends[task]);
   });
   RankFacts facts;
   std::set<std::int64_t> excluded;
@@ -99,7 +99,7 @@ ReadResult ReadEvents(const SourceDataset& source, const EventColumns& columns,
   facts.codes = Take(shared.codes);
   facts.texts = Take(shared.texts);
   facts.excluded.assign(excluded.begin(), excluded.end());
-  facts.seams = std::move(shared.seams);
+  facts.ends = std::move(shared.ends);
   ReleaseArrowMemory();
   ReadResult result = Combine(ranks.Exchange(Pack(facts)), tasks);
   result.unused_columns = std::move(unused);

@@ -44,7 +44,7 @@ RowReader::RowReader(ReadShared& shared) : shared_(shared) {
   buffers_.resize(partitions);
 }
 
-void RowReader::Read(const ReadTask& task, Seam& seam) {
+void RowReader::Read(const ReadTask& task, RowGroupEnds& ends) {
   if (!open_ || open_file_ != task.file) {
     const SourceFile& file = shared_.source.files[task.file];
     open_.emplace(EventFile::Open(file.path, shared_.columns));
@@ -53,7 +53,7 @@ void RowReader::Read(const ReadTask& task, Seam& seam) {
     text_numbers_ = {};
     column_numbers_.assign(shared_.columns.events.size(), {});
   }
-  seam_ = &seam;
+  ends_ = &ends;
   open_->ReadRowGroup(
       task.row_group, [&](const EventBatch& batch) { Consume(batch); }, counts_);
 }
@@ -208,14 +208,14 @@ void RowReader::AppendExtra(const EventBatch& batch, std::size_t i, std::uint32_
 }
 
 void RowReader::NoteOrder(std::int64_t subject, std::int64_t time) {
-  Seam& seam = *seam_;
-  if (seam.empty) {
-    seam = {false, subject, time, subject, time};
+  RowGroupEnds& ends = *ends_;
+  if (ends.empty) {
+    ends = {false, subject, time, subject, time};
     return;
   }
-  findings_[Finding::kRowsOutOfOrder] += subject == seam.last_subject && time < seam.last_time;
-  seam.last_subject = subject;
-  seam.last_time = time;
+  findings_[Finding::kRowsOutOfOrder] += subject == ends.last_subject && time < ends.last_time;
+  ends.last_subject = subject;
+  ends.last_time = time;
 }
 
 bool RowReader::IsExcluded(std::int64_t subject) {

@@ -24,7 +24,7 @@ struct ReadShared {
   std::uint16_t rank;
   StringPool codes;
   StringPool texts;
-  std::vector<Seam> seams;  // by task
+  std::vector<RowGroupEnds> ends;  // by task
 };
 
 // One thread at a time; several readers work side by side. Borrows what it shares.
@@ -33,7 +33,7 @@ class RowReader {
   explicit RowReader(ReadShared& shared);
 
   // Throws InputError (event_file.h) and MachineError (disk full).
-  void Read(const ReadTask& task, Seam& seam);
+  void Read(const ReadTask& task, RowGroupEnds& ends);
   void Flush();  // what is still buffered
 
   Findings TakeFindings();
@@ -76,7 +76,7 @@ class RowReader {
   ReadShared& shared_;
   std::optional<EventFile> open_;
   std::uint32_t open_file_ = 0;
-  Seam* seam_ = nullptr;
+  RowGroupEnds* ends_ = nullptr;
   std::size_t capacity_ = 0;  // events of a buffer
   std::vector<Buffer> buffers_;
   Numbers code_numbers_;

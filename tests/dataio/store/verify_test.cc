@@ -81,6 +81,28 @@ TEST_F(VerifyTest, AcceptsAWholeStoreAndCountsIt) {
   EXPECT_EQ(summary.bytes, fs::file_size(Shard(0)) + fs::file_size(Shard(1)));
 }
 
+TEST_F(VerifyTest, AChildFindsTheSame) {
+  const VerifySummary expected = VerifyStore(store_);
+  const VerifySummary found = VerifyStoreInChild(store_);
+  EXPECT_EQ(found.shards, expected.shards);
+  EXPECT_EQ(found.subjects, expected.subjects);
+  EXPECT_EQ(found.events, expected.events);
+  EXPECT_EQ(found.tokens, expected.tokens);
+  EXPECT_EQ(found.bytes, expected.bytes);
+  EXPECT_EQ(found.has_manifest_digest, expected.has_manifest_digest);
+  FlipByte(Shard(1), 300);
+  const std::string fault = Verify();
+  EXPECT_THAT(fault, HasSubstr("shard-00001-of-00002.h5"));
+  EXPECT_EQ(MessageOf([&] { VerifyStoreInChild(store_); }), fault);
+}
+
+// Whose name is told where the library crashes.
+TEST_F(VerifyTest, TheHookIsCalledWithEachShardBeforeItIsOpened) {
+  std::vector<fs::path> shards;
+  VerifyStore(store_, [&](const fs::path& shard) { shards.push_back(shard); });
+  EXPECT_EQ(shards, (std::vector<fs::path>{Shard(0), Shard(1)}));
+}
+
 TEST_F(VerifyTest, OneFlippedByteAnywhereIsFound) {
 #if defined(SEQUELA_SANITIZED)  // two minutes for all of them
   constexpr std::uint64_t kStep = 17;
