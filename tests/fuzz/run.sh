@@ -4,17 +4,21 @@
 #   tests/fuzz/run.sh 10 csv_text        one target, ten minutes
 #   --build FOLDER     use the targets in FOLDER/fuzz instead of building preset fuzz (build/fuzz)
 #   --seconds N        an input that takes longer is a finding (default 2)
+#   --keep             afterwards, write what was collected to tests/fuzz/collected.tar.gz, as few and short
+#                      inputs as reach the same places
 # The targets (tests/fuzz/targets) share the minutes, as many at once as there are cores. Each begins with
-# the kept inputs of tests/fuzz/corpus/TARGET and with those of earlier runs; new inputs that reach new code
-# go to FOLDER/corpus/TARGET, findings to FOLDER/findings/TARGET with what the target said. Exit code 1 where
+# the inputs of tests/fuzz/corpus/TARGET, which people wrote, of collected.tar.gz, and of earlier runs; new
+# inputs that reach new code go to FOLDER/corpus/TARGET, findings to FOLDER/findings/TARGET. Exit code 1 where
 # there is a finding. A mended finding goes to tests/fuzz/corpus/TARGET, where the test fuzz/replay reads it.
 set -euo pipefail
 fail() { echo "run.sh: $1" >&2; exit 2; }
 folder=""
 slowest=2
+keep=no
 while (( $# > 0 )) && [[ "$1" == -* ]]; do
   case "$1" in
     -h|--help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --keep) keep=yes; shift ;;
     --build|--seconds)
       (( $# > 1 )) || fail "$1 needs a value"
       if [ "$1" = --build ]; then folder=$(realpath "$2"); else slowest=$2; fi
@@ -39,6 +43,9 @@ if [ -z "$folder" ]; then
   launch/build.sh fuzz -- fuzz_targets
 fi
 
+mkdir -p "$folder/collected" "$folder/logs"
+[ -e tests/fuzz/collected.tar.gz ] && tar -C "$folder/collected" -xzf tests/fuzz/collected.tar.gz
+
 at_once=$(nproc)
 (( at_once <= ${#targets[@]} )) || at_once=${#targets[@]}
 share=$(awk -v m="$minutes" -v p="$at_once" -v n="${#targets[@]}" 'BEGIN {s = int(m * 60 * p / n); print s < 1 ? 1 : s}')
@@ -46,7 +53,7 @@ share=$(awk -v m="$minutes" -v p="$at_once" -v n="${#targets[@]}" 'BEGIN {s = in
 # Runs one target until its time is over; libFuzzer ends at a finding and is started again.
 fuzz_one() {
   local target=$1 corpus=$folder/corpus/$1 findings=$folder/findings/$1 log=$folder/logs/$1.log
-  mkdir -p "$corpus" "$findings" "$folder/logs"
+  mkdir -p "$corpus" "$findings" "$folder/collected/$target"
   : > "$log"
   # The words of the kept inputs are worth more than single bytes.
   grep -ahoE '[A-Za-z_]{3,40}' tests/fuzz/corpus/"$target"/* | sort -u | sed 's/.*/"&"/' > "$folder/$target.dict"
@@ -56,7 +63,7 @@ fuzz_one() {
     (( left > 0 )) || break
     "$folder/fuzz/$target" -max_total_time="$left" -timeout="$slowest" -rss_limit_mb=3000 -max_len=65536 \
       -dict="$folder/$target.dict" -artifact_prefix="$findings/" -print_final_stats=1 \
-      "$corpus" "tests/fuzz/corpus/$target" >> "$log" 2>&1 || true
+      "$corpus" "tests/fuzz/corpus/$target" "$folder/collected/$target" >> "$log" 2>&1 || true
   done
   awk -v t="$target" -v new="$(find "$corpus" -type f | wc -l)" \
     -v found="$(find "$findings" -type f | wc -l)" -v s="$share" \
@@ -74,4 +81,16 @@ for target in "${targets[@]}"; do
   echo "Findings of $target, in $folder/findings/$target:"
   grep -aE 'ERROR: |SUMMARY: |runtime error: |what\(\)|InternalError|Test unit written' "$folder/logs/$target.log" | sort | uniq -c | sort -rn | head -n 20
 done
+if [ "$keep" = yes ]; then
+  for target in "${targets[@]}"; do
+    rm -rf "$folder/smaller"
+    mkdir "$folder/smaller"
+    "$folder/fuzz/$target" -set_cover_merge=1 -use_counters=0 -max_len=4096 "$folder/smaller" \
+      "tests/fuzz/corpus/$target" "$folder/collected/$target" "$folder/corpus/$target" > "$folder/logs/keep.log" 2>&1
+    rm -rf "$folder/collected/${target:?}"
+    mv "$folder/smaller" "$folder/collected/$target"
+  done
+  tar -C "$folder/collected" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . | gzip -9n > tests/fuzz/collected.tar.gz
+  echo "Kept $(find "$folder/collected" -type f | wc -l) inputs in tests/fuzz/collected.tar.gz"
+fi
 exit $status
