@@ -230,6 +230,13 @@ void Run(const Arguments& arguments) {
 void AddIngestCommand(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = program.add_subcommand("ingest", "Turn a MEDS dataset into a chain store");
+  command->add_flag_callback(
+      "--document-fields",
+      [] {
+        fmt::print("{}", SectionsText(IngestSettingsSections()));
+        throw CLI::Success();
+      },
+      "print the table of the settings in docs/records.md, and end");
   command->footer("Example:\n  sequela ingest mimic_meds --out mimic-store --memory 2GiB");
   command
       ->add_option("MEDS_DIR", arguments->source, "dataset folder (data/, metadata/), or Parquet")

@@ -82,6 +82,13 @@ void AddIngestCsvCommand(CLI::App& program) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = program.add_subcommand(
       "ingest-csv", "Turn event tables (.csv, .csv.gz, .parquet) into a MEDS dataset");
+  command->add_flag_callback(
+      "--document-fields",
+      [] {
+        fmt::print("{}", SectionsText(CsvMappingSections()));
+        throw CLI::Success();
+      },
+      "print the tables of keys in docs/ingest-csv.md, and end");
   command->footer(
       "Example:\n"
       "  sequela ingest-csv configs/eicu_demo.yaml --tables eicu-demo --out eicu-meds");

@@ -1,14 +1,17 @@
 #include "launch/help_format.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <sstream>
+#include <string_view>
 
 namespace sequela {
 namespace {
 
 constexpr std::size_t kColumns = 80;
 
-}  // namespace
-
+// `text` with line breaks in place of blanks, so that no line is longer than `columns` unless a
+// single word is. Line breaks of the text stay.
 std::string Wrapped(std::string_view text, std::size_t columns) {
   std::string wrapped;
   std::size_t line = 0;  // where the current one begins in `wrapped`
@@ -31,6 +34,8 @@ std::string Wrapped(std::string_view text, std::size_t columns) {
   }
   return wrapped;
 }
+
+}  // namespace
 
 std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {
   return Wrapped(CLI::Formatter::make_option_desc(option), kColumns - get_column_width());

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +19,28 @@ std::string NearestOf(std::string_view word, const std::vector<std::string>& kno
 
 // Whether a text still holds a template's {{ placeholder }}.
 bool HasPlaceholder(std::string_view text);
+
+class YamlValue;
+
+// A key of a settings file: what it is called, what it means (one line of Markdown, for the table in
+// the documentation), and how it is read.
+struct SettingsField {
+  std::string name;
+  std::string meaning;
+  std::function<void(const YamlValue&)> read;
+};
+using SettingsFields = std::vector<SettingsField>;
+
+SettingsFields Joined(SettingsFields first, const SettingsFields& second);
+
+// The keys of one kind of map in a settings file.
+struct SettingsSection {
+  std::string title;
+  SettingsFields fields;
+};
+
+// For documentation: for each section "TITLE:" and a Markdown table of its fields.
+std::string SectionsText(const std::vector<SettingsSection>& sections);
 
 class YamlValue {
  public:
@@ -42,8 +63,7 @@ class YamlValue {
   std::vector<std::string> AsStrings() const;  // a sequence of strings, or one string
 
   // Calls the reader of each key of this map; an unknown key is an error that lists the known ones.
-  using Fields = std::map<std::string, std::function<void(const YamlValue&)>>;
-  void ReadFields(const Fields& fields) const;
+  void ReadFields(const SettingsFields& fields) const;
   // The place in `choices` of this string; an error lists them.
   std::size_t OneOf(const std::vector<std::string>& choices) const;
 

@@ -234,16 +234,18 @@ std::vector<std::string> YamlValue::AsStrings() const {
   return strings;
 }
 
-void YamlValue::ReadFields(const Fields& fields) const {
+void YamlValue::ReadFields(const SettingsFields& fields) const {
   if (impl_->node.IsNull()) return;
   for (const auto& [name, value] : AsMap()) {
-    const auto field = fields.find(name);
+    const auto field = std::find_if(fields.begin(), fields.end(),
+                                    [&](const SettingsField& one) { return one.name == name; });
     if (field != fields.end()) {
-      field->second(value);
+      field->read(value);
       continue;
     }
     std::vector<std::string> known;
-    for (const auto& entry : fields) known.push_back(entry.first);
+    for (const SettingsField& one : fields) known.push_back(one.name);
+    std::sort(known.begin(), known.end());
     const std::string nearest = NearestOf(name, known);
     value.FailAtKey(fmt::format("unknown key{}; known are {}",
                                 nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest),

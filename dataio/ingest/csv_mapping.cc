@@ -82,72 +82,81 @@ void ReadOffset(const YamlValue& value, CsvEvent& event) {
   event.offset_minutes = minutes;
 }
 
-using Fields = YamlValue::Fields;
-
-Fields Joined(Fields a, Fields b) {
-  a.merge(b);
-  return a;
-}
-
 // What happened.
-Fields ContentFields(CsvEvent& event) {
+SettingsFields ContentFields(CsvEvent& event) {
   return {
-      {"code",
+      {"code", "a template, `\"RESP//{label}\"`, or a list: the first whose columns are all filled",
        [&](const YamlValue& v) {
          event.codes.clear();
          for (const std::string& text : v.AsStrings()) {
            event.codes.push_back(Read<CodeTemplate>(v, text));
          }
        }},
-      {"value", [&](const YamlValue& v) { event.value = ReadName(v); }},
-      {"value_suffix", [&](const YamlValue& v) { event.value_suffix = v.AsString(); }},
-      {"require_value", [&](const YamlValue& v) { event.require_value = v.AsBool(); }},
-      {"text", [&](const YamlValue& v) { event.text = ReadName(v); }},
+      {"value", "column; text that is no number becomes text_value",
+       [&](const YamlValue& v) { event.value = ReadName(v); }},
+      {"value_suffix", "a text at the value's end that is left out, such as `\"%\"`",
+       [&](const YamlValue& v) { event.value_suffix = v.AsString(); }},
+      {"require_value", "`true`: no event without a number",
+       [&](const YamlValue& v) { event.require_value = v.AsBool(); }},
+      {"text", "column for text_value", [&](const YamlValue& v) { event.text = ReadName(v); }},
   };
 }
 
 // When it happened.
-Fields TimeFields(CsvEvent& event) {
+SettingsFields TimeFields(CsvEvent& event) {
   return {
-      {"offset_minutes", [&](const YamlValue& v) { ReadOffset(v, event); }},
-      {"time", [&](const YamlValue& v) { event.time_column = ReadName(v); }},
-      {"time_format",
+      {"offset_minutes",
+       "minutes after the key's zero: a number, a column, or columns of which the largest counts",
+       [&](const YamlValue& v) { ReadOffset(v, event); }},
+      {"time", "column with a date and time",
+       [&](const YamlValue& v) { event.time_column = ReadName(v); }},
+      {"time_format", "of `time`, as strptime's; ISO 8601 by default",
        [&](const YamlValue& v) {
          event.time_format = v.AsString();
          const std::string fault = FaultOfTimeFormat(event.time_format);
          if (!fault.empty()) v.Fail(fault);
        }},
       {"empty_time",
+       "what an empty time means: `lost` (default: counted as `no_time`), `skip` (no event), "
+       "`static` (a fact without time)",
        [&](const YamlValue& v) {
          event.empty_time = static_cast<CsvEvent::EmptyTime>(v.OneOf({"lost", "skip", "static"}));
        }},
-      {"static", [&](const YamlValue& v) { event.is_static = v.AsBool(); }},
-      {"birth_age", [&](const YamlValue& v) { event.birth_age = ReadName(v); }},
+      {"static", "`true`: a fact without time",
+       [&](const YamlValue& v) { event.is_static = v.AsBool(); }},
+      {"birth_age",
+       "column with the age in years at the stay's start: the event is at the time of birth",
+       [&](const YamlValue& v) { event.birth_age = ReadName(v); }},
   };
 }
 
 // Which rows have such an event.
-Fields RowFields(CsvEvent& event) {
+SettingsFields RowFields(CsvEvent& event) {
   return {
-      {"when", [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, false)); }},
-      {"unless", [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, true)); }},
-      {"once",
+      {"when", "`{column: pattern}` that must match",
+       [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, false)); }},
+      {"unless", "`{column: pattern}` that must not match",
+       [&](const YamlValue& v) { Append(event.conditions, ReadConditions(v, true)); }},
+      {"once", "`per_group`, `per_subject`: from the first stay alone",
        [&](const YamlValue& v) {
          event.once = v.OneOf({"per_group", "per_subject"}) == 0 ? CsvEvent::Once::kPerGroup
                                                                  : CsvEvent::Once::kPerSubject;
        }},
-      {"order",
+      {"order", "place within one time stamp (default 5)",
        [&](const YamlValue& v) {
          const std::int64_t order = v.AsInteger();
          if (order < 0 || order > 1000) v.Fail("an order lies between 0 and 1000");
          event.order = static_cast<int>(order);
        }},
-      {"allow_lost", [&](const YamlValue& v) { event.allow_lost = ReadLosses(v); }},
+      {"allow_lost",
+       "reasons for which more than `lost_share` may be lost, such as `[outside_stay]`; of a table "
+       "for its rows (`no_subject`, `unknown_key`), too",
+       [&](const YamlValue& v) { event.allow_lost = ReadLosses(v); }},
   };
 }
 
 // Fields that an event has, and that a table may give for all of its events.
-Fields EventFields(CsvEvent& event) {
+SettingsFields EventFields(CsvEvent& event) {
   return Joined(ContentFields(event), Joined(TimeFields(event), RowFields(event)));
 }
 
@@ -196,45 +205,69 @@ void AddEvents(const YamlValue& value, const CsvEvent& common, const Measurement
   if (table.events.empty()) table.events.push_back(common);
 }
 
-CsvTable ReadTable(const YamlValue& value, char delimiter) {
+// What a table's keys are read into before its events are made.
+struct TableKeys {
   CsvTable table;
-  table.delimiter = delimiter;
-  CsvEvent common;
+  CsvEvent common;  // of all its events
   std::optional<YamlValue> events;
   Measurements measurements;
-  value.ReadFields(
-      Joined(EventFields(common),
-             {{"file", [&](const YamlValue& v) { table.file = ReadName(v); }},
-              {"key", [&](const YamlValue& v) { table.key = ReadName(v); }},
-              {"subject", [&](const YamlValue& v) { table.subject = ReadName(v); }},
-              {"delimiter", [&](const YamlValue& v) { table.delimiter = ReadDelimiter(v); }},
-              {"events", [&](const YamlValue& v) { events = v; }},
-              {"measurements", [&](const YamlValue& v) { measurements.columns = v.AsStrings(); }},
-              {"prefix", [&](const YamlValue& v) { measurements.prefix = v.AsString(); }}}));
-  table.allow_lost = common.allow_lost;
+};
+
+SettingsFields TableFields(TableKeys& t) {
+  return {
+      {"file", "its name below `folder`", [&](const YamlValue& v) { t.table.file = ReadName(v); }},
+      {"key", "instead of `subject`: the column that refers to the anchors' `key`",
+       [&](const YamlValue& v) { t.table.key = ReadName(v); }},
+      {"subject", "the column with the subject's id",
+       [&](const YamlValue& v) { t.table.subject = ReadName(v); }},
+      {"delimiter", "of this table",
+       [&](const YamlValue& v) { t.table.delimiter = ReadDelimiter(v); }},
+      {"events", "a list of events; without it the table's own keys are one event",
+       [&](const YamlValue& v) { t.events = v; }},
+      {"measurements", "columns, each an event with its number as value, coded `prefix//column`",
+       [&](const YamlValue& v) { t.measurements.columns = v.AsStrings(); }},
+      {"prefix", "of the codes of `measurements`",
+       [&](const YamlValue& v) { t.measurements.prefix = v.AsString(); }}};
+}
+
+CsvTable ReadTable(const YamlValue& value, char delimiter) {
+  TableKeys keys;
+  keys.table.delimiter = delimiter;
+  value.ReadFields(Joined(TableFields(keys), EventFields(keys.common)));
+  CsvTable& table = keys.table;
+  table.allow_lost = keys.common.allow_lost;
   if (table.file.empty()) value.Fail("no 'file'");
   if (!table.key && !table.subject) value.Fail("needs 'subject' or 'key': whose events are these?");
-  AddEvents(value, common, measurements, events, table);
+  AddEvents(value, keys.common, keys.measurements, keys.events, table);
   for (const CsvEvent& event : table.events) CheckEvent(value, event, table);
   return table;
+}
+
+SettingsFields AnchorFields(CsvAnchors& a) {
+  const auto text = [](std::string& to) {
+    return [&to](const YamlValue& v) { to = v.AsString(); };
+  };
+  return {
+      {"file", "its name below `folder`", text(a.file)},
+      {"key", "column: the stay's own id, unique; other tables refer to it", text(a.key)},
+      {"subject", "the column with the subject's id", text(a.subject)},
+      {"group", "column: stays of one group, such as a stay in hospital, share their start",
+       text(a.group)},
+      {"year", "column: the year of the group's start", text(a.year)},
+      {"time_of_day", "column: the time of the group's start, hh:mm:ss", text(a.time_of_day)},
+      {"start_offset_minutes", "column: minutes from the stay's zero to the group's start",
+       text(a.start_offset)},
+      {"end_offset_minutes", "column: minutes from the stay's zero to the group's end",
+       text(a.end_offset)},
+      {"delimiter", "of this table", [&](const YamlValue& v) { a.delimiter = ReadDelimiter(v); }},
+      {"order_by", "columns by which a subject's groups follow each other",
+       [&](const YamlValue& v) { a.order_by = v.AsStrings(); }}};
 }
 
 CsvAnchors ReadAnchors(const YamlValue& value, char delimiter) {
   CsvAnchors a;
   a.delimiter = delimiter;
-  const auto text = [](std::string& to) {
-    return [&to](const YamlValue& v) { to = v.AsString(); };
-  };
-  value.ReadFields({{"file", text(a.file)},
-                    {"key", text(a.key)},
-                    {"subject", text(a.subject)},
-                    {"group", text(a.group)},
-                    {"year", text(a.year)},
-                    {"time_of_day", text(a.time_of_day)},
-                    {"start_offset_minutes", text(a.start_offset)},
-                    {"end_offset_minutes", text(a.end_offset)},
-                    {"delimiter", [&](const YamlValue& v) { a.delimiter = ReadDelimiter(v); }},
-                    {"order_by", [&](const YamlValue& v) { a.order_by = v.AsStrings(); }}});
+  value.ReadFields(AnchorFields(a));
   for (const std::string* field : {&a.file, &a.key, &a.subject, &a.group, &a.year, &a.time_of_day,
                                    &a.start_offset, &a.end_offset}) {
     if (field->empty()) {
@@ -246,32 +279,39 @@ CsvAnchors ReadAnchors(const YamlValue& value, char delimiter) {
   return a;
 }
 
-Fields DatasetFields(MedsDatasetInfo& dataset) {
-  return {{"name", [&](const YamlValue& v) { dataset.dataset_name = v.AsString(); }},
-          {"version", [&](const YamlValue& v) { dataset.dataset_version = v.AsString(); }},
-          {"license", [&](const YamlValue& v) { dataset.license = v.AsString(); }}};
+SettingsFields DatasetFields(MedsDatasetInfo& dataset) {
+  return {
+      {"name", "of the data set, for dataset.json",
+       [&](const YamlValue& v) { dataset.dataset_name = v.AsString(); }},
+      {"version", "of the data set",
+       [&](const YamlValue& v) { dataset.dataset_version = v.AsString(); }},
+      {"license", "of the data set", [&](const YamlValue& v) { dataset.license = v.AsString(); }}};
 }
 
 // How fields of all tables are read.
-Fields ReadingFields(CsvMapping& m) {
+SettingsFields ReadingFields(CsvMapping& m) {
   return {
       {"subject_pattern",
+       "for ids that are no numbers: a pattern with two groups of digits, first x "
+       "`subject_scale` + second; ids that it does not match get a stable hash",
        [&](const YamlValue& v) { m.subject_pattern = Read<Pattern>(v, v.AsString()); }},
-      {"subject_scale",
+      {"subject_scale", "of `subject_pattern` (default 1,000,000)",
        [&](const YamlValue& v) {
          m.subject_scale = v.AsInteger();
          if (m.subject_scale < 1) v.Fail("a scale is 1 or more");
        }},
       {"time_offsets",
+       "`utc`: times with an offset from UTC are moved to UTC; `local`: the offset is passed "
+       "over. Without it they are moved, and refused beside times without an offset",
        [&](const YamlValue& v) {
          m.time_offsets = v.OneOf({"utc", "local"}) == 0 ? TimeOffsets::kUtc : TimeOffsets::kLocal;
        }},
-      {"lost_share",
+      {"lost_share", "share of rows that may be lost for one reason, 0.01 by default",
        [&](const YamlValue& v) {
          m.lost_share = v.AsNumber();
          if (!(m.lost_share >= 0.0 && m.lost_share <= 1.0)) v.Fail("a share lies between 0 and 1");
        }},
-      {"numbers",
+      {"numbers", "texts that stand for numbers: `{\"> 89\": 90}`",
        [&](const YamlValue& v) {
          for (const auto& [text, number] : v.AsMap()) {
            m.numbers[text] = number.AsString();
@@ -290,35 +330,69 @@ void RequireAnchorsForKeys(const CsvMapping& m, const std::filesystem::path& yam
   }
 }
 
-}  // namespace
-
-CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
-  CsvMapping m;
+// What a mapping's keys are read into before its tables are.
+struct MappingKeys {
+  CsvMapping mapping;
+  std::filesystem::path folder;  // of the mapping's file
   char delimiter = ',';
   std::optional<YamlValue> anchors;
   std::optional<YamlValue> tables;
-  m.folder = yaml_file.parent_path();
+};
+
+SettingsFields MappingFields(MappingKeys& k) {
+  return Joined(
+      {{"dataset", "`{name, version, license}`, for dataset.json",
+        [&](const YamlValue& v) { v.ReadFields(DatasetFields(k.mapping.dataset)); }},
+       {"folder",
+        "of the tables, from the mapping's place; that place by default; `--tables` overrides it",
+        [&](const YamlValue& v) { k.mapping.folder = k.folder / ExpandHome(v.AsString()); }},
+       {"delimiter",
+        "of CSV, `\",\"` by default, such as `\";\"` or `\"\\t\"`; a table and `anchors` may have "
+        "their own",
+        [&](const YamlValue& v) { k.delimiter = ReadDelimiter(v); }},
+       {"splits", "subject_splits.parquet below `folder`; without it splits go by hash",
+        [&](const YamlValue& v) { k.mapping.splits_file = v.AsString(); }},
+       {"codes", "codes.parquet below `folder`",
+        [&](const YamlValue& v) { k.mapping.codes_file = v.AsString(); }},
+       {"anchors",
+        "the table of stays: which subject a key belongs to, and when its zero is (below)",
+        [&](const YamlValue& v) { k.anchors = v; }},
+       {"tables", "a list (below)", [&](const YamlValue& v) { k.tables = v; }}},
+      ReadingFields(k.mapping));
+}
+
+}  // namespace
+
+CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file) {
+  MappingKeys keys;
+  keys.folder = yaml_file.parent_path();
+  CsvMapping& m = keys.mapping;
+  m.folder = keys.folder;
   m.dataset.etl_name = "sequela ingest-csv";
   m.dataset.etl_version = SEQUELA_VERSION;
-  YamlValue::Load(yaml_file).ReadFields(Joined(
-      ReadingFields(m),
-      {{"dataset", [&](const YamlValue& v) { v.ReadFields(DatasetFields(m.dataset)); }},
-       {"folder",
-        [&](const YamlValue& v) { m.folder = yaml_file.parent_path() / ExpandHome(v.AsString()); }},
-       {"delimiter", [&](const YamlValue& v) { delimiter = ReadDelimiter(v); }},
-       {"splits", [&](const YamlValue& v) { m.splits_file = v.AsString(); }},
-       {"codes", [&](const YamlValue& v) { m.codes_file = v.AsString(); }},
-       {"anchors", [&](const YamlValue& v) { anchors = v; }},
-       {"tables", [&](const YamlValue& v) { tables = v; }}}));
+  YamlValue::Load(yaml_file).ReadFields(MappingFields(keys));
   // After `delimiter`, wherever it stands.
-  if (anchors) m.anchors = ReadAnchors(*anchors, delimiter);
-  if (tables) {
-    for (const YamlValue& table : tables->AsSequence()) {
-      m.tables.push_back(ReadTable(table, delimiter));
+  if (keys.anchors) m.anchors = ReadAnchors(*keys.anchors, keys.delimiter);
+  if (keys.tables) {
+    for (const YamlValue& table : keys.tables->AsSequence()) {
+      m.tables.push_back(ReadTable(table, keys.delimiter));
     }
   }
   RequireAnchorsForKeys(m, yaml_file);
   return m;
+}
+
+std::vector<SettingsSection> CsvMappingSections() {
+  MappingKeys mapping;
+  TableKeys table;
+  CsvEvent event;
+  CsvAnchors anchors;
+  return {{"The mapping", MappingFields(mapping)},
+          {"`dataset`", DatasetFields(mapping.mapping.dataset)},
+          {"A table", TableFields(table)},
+          {"An event, in a table's `events` list or in the table itself for all of them",
+           EventFields(event)},
+          {"The anchors", AnchorFields(anchors)}};
 }
 
 }  // namespace sequela

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataio/base/pattern.h"
+#include "dataio/base/settings_reader.h"
 #include "dataio/ingest/csv/code_template.h"
 #include "dataio/ingest/csv/csv_losses.h"
 #include "dataio/meds/meds_writer.h"
@@ -90,5 +91,9 @@ struct CsvMapping {
 
 // Throws InputError with file:line:column.
 CsvMapping LoadCsvMapping(const std::filesystem::path& yaml_file);
+
+// All keys of a mapping with their meanings, as LoadCsvMapping reads them. Their `read` is not to be
+// called.
+std::vector<SettingsSection> CsvMappingSections();
 
 }  // namespace sequela

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dataio/base/settings_reader.h"
+
 namespace sequela {
 
 // Codes of a coding system and how they are shortened when rare: `pattern` (PCRE2) captures what
@@ -81,6 +83,9 @@ struct IngestSettings {
 
 // Throws InputError with file:line:column, the key and the nearest known key.
 IngestSettings LoadIngestSettings(const std::filesystem::path& yaml_file);
+
+// All keys of the file with their meanings and defaults. Their `read` is not to be called.
+std::vector<SettingsSection> IngestSettingsSections();
 
 // A JSON object with every setting, and back (for --vocabulary). The same text for the same
 // settings.

@@ -4,12 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernels/base/atomic_file.h"
-#include "launch/help_format.h"
 #include "tests/testing/program.h"
 
 namespace sequela {
@@ -38,20 +38,12 @@ TEST(HelpTest, FitsATerminal) {
 }
 
 TEST(HelpTest, TheDocumentShowsIt) {
-  const std::string document = ReadFile(std::string(SEQUELA_SOURCE_DIR) + "/docs/commands.md");
+  const std::string document = ReadFile(std::filesystem::path(SEQUELA_SOURCE_DIR) / "docs/commands.md");
   for (const std::string& command : Commands()) {
     const std::string help = testing::RunProgram({command, "--help"}).output;
     const std::string section = fmt::format("## sequela {}\n```\n{}```\n", command, help);
     EXPECT_THAT(document, ::testing::HasSubstr(section)) << command;
   }
-}
-
-TEST(HelpTest, WrapsAtBlanks) {
-  EXPECT_EQ(Wrapped("one two three", 7), "one two\nthree");
-  EXPECT_EQ(Wrapped("one two three", 13), "one two three");
-  EXPECT_EQ(Wrapped("immeasurably long", 5), "immeasurably\nlong");
-  EXPECT_EQ(Wrapped("kept\nlines and others", 10), "kept\nlines and\nothers");
-  EXPECT_EQ(Wrapped("", 5), "");
 }
 
 }  // namespace

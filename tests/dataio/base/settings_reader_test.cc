@@ -93,7 +93,9 @@ TEST(SettingsReader, ReadsFilesWithAByteOrderMarkAndRefusesOtherEncodings) {
   const auto file = folder.path() / "settings.yaml";
   const auto load = [&](std::string_view bytes) {
     std::ofstream(file, std::ios::binary) << bytes;
-    return MessageOf([&] { YamlValue::Load(file).ReadFields({{"a", [](const YamlValue&) {}}}); });
+    return MessageOf([&] {
+      YamlValue::Load(file).ReadFields({{"a", "", [](const YamlValue&) {}}});
+    });
   };
   EXPECT_EQ(load("\xEF\xBB\xBF"
                  "a: 1\n"),
@@ -110,8 +112,8 @@ TEST(SettingsReader, ReadsFilesWithAByteOrderMarkAndRefusesOtherEncodings) {
 }
 
 TEST(SettingsReader, NamesUnknownAndRepeatedKeys) {
-  const YamlValue::Fields fields = {{"order", [](const YamlValue&) {}},
-                                    {"value_bins", [](const YamlValue&) {}}};
+  const SettingsFields fields = {{"order", "", [](const YamlValue&) {}},
+                                 {"value_bins", "", [](const YamlValue&) {}}};
   const auto read = [&](const std::string& yaml) {
     return MessageOf([&] { YamlValue::Parse(yaml, "my.yaml").ReadFields(fields); });
   };
