@@ -38,7 +38,8 @@ TEST(HelpTest, FitsATerminal) {
 }
 
 TEST(HelpTest, TheDocumentShowsIt) {
-  const std::string document = ReadFile(std::filesystem::path(SEQUELA_SOURCE_DIR) / "docs/commands.md");
+  const std::string document =
+      ReadFile(std::filesystem::path(SEQUELA_SOURCE_DIR) / "docs/commands.md");
   for (const std::string& command : Commands()) {
     const std::string help = testing::RunProgram({command, "--help"}).output;
     const std::string section = fmt::format("## sequela {}\n```\n{}```\n", command, help);
