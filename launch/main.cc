@@ -156,7 +156,7 @@ std::string Line(const Outcome& outcome, const World* world) {
 void LetFirstProcessSpeak() {
   if (FindLauncher().rank == 0) return;
   TakeStopSignals(OnStopSignal::kEndProcess);
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  std::this_thread::sleep_for(std::chrono::seconds(5));
 }
 
 int Run(const std::vector<std::string>& arguments) {

@@ -236,7 +236,9 @@ std::vector<std::string> YamlValue::AsStrings() const {
 
 void YamlValue::ReadFields(const SettingsFields& fields) const {
   if (impl_->node.IsNull()) return;
-  for (const auto& [name, value] : AsMap()) {
+  for (const auto& entry : AsMap()) {
+    const std::string& name = entry.first;
+    const YamlValue& value = entry.second;
     const auto field = std::find_if(fields.begin(), fields.end(),
                                     [&](const SettingsField& one) { return one.name == name; });
     if (field != fields.end()) {

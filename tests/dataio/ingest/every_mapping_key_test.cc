@@ -176,10 +176,14 @@ Changes TopChanges() {
 }
 
 Changes DatasetChanges() {
-  const auto set = [](const std::string& value) { return Set(&Mapping::top, "dataset", value); };
-  return {{"name", {set("{name: other}")}},
-          {"version", {set("{name: lab, version: \"7\"}")}},
-          {"license", {set("{name: lab, license: ODbL}")}}};
+  Changes changes;
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>{{"name", "{name: other}"},
+                                          {"version", "{name: lab, version: \"7\"}"},
+                                          {"license", "{name: lab, license: ODbL}"}}) {
+    changes[key] = {Set(&Mapping::top, "dataset", value)};
+  }
+  return changes;
 }
 
 Changes TableChanges() {
