@@ -37,16 +37,20 @@ if ! cmake --preset "$preset" "${options[@]}" > "$log" 2>&1; then
 fi
 rm -f "$log"
 # A line whenever another tenth of the steps is done; what compilers say passes through. The first steps say nothing of
-# the others' length, so the time that is left is told from a fifth on.
+# the others' length, so the time that is left is told from a fifth on. No awk: Debian's holds lines back.
 progress() {
-  awk '/^@/ {sub(/^@ */, ""); share = $1 + 0; seconds = $2
-             if (share >= due + 10 && share < 100) {
-               due = share - share % 10
-               printf "  %d %% of the build after %.0f s%s\n", share, seconds,
-                 share < 20 ? "" : sprintf(", about %.0f s left", seconds * (100 - share) / share); fflush() }
-             next}
-       /^ninja: (Entering directory|no work to do)/ {next}
-       {print; fflush()}'
+  local line share seconds due=10 left
+  while IFS= read -r line; do
+    if [[ "$line" =~ ^@\ *([0-9]+)%\ ([0-9]+) ]]; then
+      share=${BASH_REMATCH[1]} seconds=${BASH_REMATCH[2]} left=""
+      (( share >= due && share < 100 )) || continue
+      due=$(( share - share % 10 + 10 ))
+      (( share >= 20 )) && left=", about $(( seconds * (100 - share) / share )) s left"
+      echo "  $share % of the build after $seconds s$left"
+    elif ! [[ "$line" =~ ^ninja:\ (Entering\ directory|no\ work\ to\ do) ]]; then
+      printf '%s\n' "$line"
+    fi
+  done
 }
 NINJA_STATUS='@%p %e ' ninja -C "build/$preset" "${targets[@]}" | progress
 echo "Built $preset in $(( $(date +%s) - begin )) s"
